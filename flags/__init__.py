@@ -1,0 +1,1 @@
+"""Switches that steer every decision: their definitions and how they are read."""

@@ -1,0 +1,1 @@
+"""What starts, packages, measures and operates intentstream."""

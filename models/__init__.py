@@ -1,0 +1,1 @@
+"""What turns text into an intent: the catalogue, the tiers and the chain that never goes dark."""

@@ -1,0 +1,57 @@
+"""One root error, so that a caller can tell our refusals from our bugs; each subclass says what can be done about it."""
+
+from __future__ import annotations
+
+
+class IntentStreamError(Exception):
+    """Something intentstream refuses or cannot do; the message says what was wrong and what to do.
+
+    Attributes:
+        http_status: What an HTTP caller is answered.
+        exit_code: What a shell is answered, after sysexits.h.
+    """
+
+    http_status = 500
+    exit_code = 70
+
+
+class InvalidEventError(IntentStreamError):
+    """A record that is no event of ours. It goes to the dead-letter topic; sending it again unchanged will not help.
+
+    Attributes:
+        code: A stable word for the kind of fault, used in metrics and headers.
+    """
+
+    http_status = 400
+    exit_code = 65
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class InvalidSettingsError(IntentStreamError):
+    """Settings that cannot be used: every fault at once, each with its name and what it may be."""
+
+    exit_code = 78
+
+
+class InvalidCatalogueError(IntentStreamError):
+    """A catalogue that cannot be served: every fault at once, each with its line."""
+
+    http_status = 422
+    exit_code = 65
+
+
+class UnavailableError(IntentStreamError):
+    """Something outside this process is away; trying again later is right."""
+
+    http_status = 503
+    exit_code = 69
+
+
+class TopicMismatchError(IntentStreamError):
+    """A topic differs from the table in a way that cannot be mended without losing something."""
+
+    http_status = 409
+    exit_code = 78

@@ -1,0 +1,185 @@
+"""The events on our topics. Every field's meaning stands here once; JSON Schema and AsyncAPI are generated from it.
+
+Readers ignore fields they do not know, so that a writer may be one release ahead.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+Probability = Annotated[float, Meta(ge=0, le=1, description="A calibrated probability.")]
+Seconds = Annotated[float, Meta(ge=0, description="A duration in seconds.")]
+Identifier = Annotated[str, Meta(min_length=1, max_length=512)]
+
+
+class _Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What all events have in common: immutable, named fields, defaults left out on the wire."""
+
+
+class Utterance(_Event):
+    """Something a user said, as a producer publishes it on `intents.utterances.v1`."""
+
+    text: Annotated[str, Meta(min_length=1, description="What was said.")]
+    id: Annotated[Identifier | None, Meta(description="Set by `ce_id` if left out, else by topic, partition, offset.")] = (
+        None
+    )
+    user_id: Annotated[Identifier | None, Meta(description="Who said it; decides percentage rollouts.")] = None
+    conversation_id: Annotated[Identifier | None, Meta(description="The exchange it belongs to; decides order.")] = None
+    locale: Annotated[str | None, Meta(max_length=35, description="BCP 47, such as `en-GB`.")] = None
+    attributes: Annotated[dict[str, str], Meta(description="Anything else that flags may target.")] = {}
+
+
+class Source(_Event):
+    """Where on Kafka an utterance stood."""
+
+    topic: str
+    partition: Annotated[int, Meta(ge=0)]
+    offset: Annotated[int, Meta(ge=0)]
+
+    def __str__(self) -> str:
+        return f"{self.topic}/{self.partition}/{self.offset}"
+
+
+class Alternative(_Event):
+    """One candidate intent."""
+
+    intent: Annotated[str | None, Meta(description="`null` is out of scope.")]
+    confidence: Probability
+
+
+class Outcome(enum.StrEnum):
+    """How one tier's turn at an utterance ended."""
+
+    ANSWERED = "answered"
+    UNSURE = "unsure"
+    TIMEOUT = "timeout"
+    FAILED = "failed"
+    OPEN = "circuit_open"
+    UNAVAILABLE = "unavailable"
+
+
+class Attempt(_Event):
+    """One tier's turn: what came of it, why it was left, how long it took."""
+
+    tier: str
+    outcome: Outcome
+    reason: Annotated[str | None, Meta(description="Why it was left, for a person.")] = None
+    seconds: Annotated[Seconds, Meta(description="Of the whole batch's call.")] = 0.0
+
+
+class Timings(_Event):
+    """Where an utterance's time went."""
+
+    queue_seconds: Annotated[Seconds, Meta(description="From the record's timestamp to the start of classification.")]
+    classify_seconds: Annotated[Seconds, Meta(description="In the chain, as part of its batch.")]
+
+
+class Result(_Event):
+    """The one answer to an utterance, on `intents.results.v1`. It does not repeat the text."""
+
+    id: Annotated[Identifier, Meta(description="Deterministic: the utterance's topic/partition/offset where it has one.")]
+    utterance_id: Identifier
+    intent: Annotated[str | None, Meta(description="A name from the catalogue; `null` is out of scope.")]
+    confidence: Probability
+    alternatives: Annotated[tuple[Alternative, ...], Meta(description="The next best candidates, best first.")] = ()
+    tier: Annotated[str, Meta(description="Which tier answered.")]
+    tried: Annotated[tuple[Attempt, ...], Meta(description="Every tier's turn, in order, the answering one last.")]
+    degraded: Annotated[bool, Meta(description="Whether a tier that should have answered could not.")] = False
+    strategy: str
+    experiment_arm: str | None = None
+    release: Annotated[str, Meta(description="The model release that answered.")]
+    flags_revision: Annotated[int, Meta(ge=0)] = 0
+    corrections_revision: Annotated[int, Meta(ge=0)] = 0
+    cached: bool = False
+    user_id: Identifier | None = None
+    conversation_id: Identifier | None = None
+    source: Source | None = None
+    timings: Timings
+
+
+class ReviewRequest(_Event):
+    """The classifier asks people: it was unsure, or thinks the utterance out of scope. On `intents.feedback.v1`."""
+
+    utterance_id: Identifier
+    result_id: Identifier
+    reason: Literal["uncertain", "out_of_scope"]
+    choices: Annotated[tuple[Alternative, ...], Meta(max_length=3, description="The best candidates, best first.")]
+    user_id: Identifier | None = None
+    source: Source | None = None
+
+
+class Correction(_Event):
+    """A person says what an utterance's intent really is. On `intents.feedback.v1`."""
+
+    utterance_id: Identifier
+    intent: Annotated[str | None, Meta(description="The right intent; `null` is out of scope.")]
+    person_id: Annotated[Identifier, Meta(description="Who corrects; corrections count by distinct people.")]
+    text: Annotated[str | None, Meta(description="The utterance's text, for learning.")] = None
+    result_id: Identifier | None = None
+
+
+class Confirmation(_Event):
+    """A person says that an answer was right. On `intents.feedback.v1`."""
+
+    utterance_id: Identifier
+    person_id: Identifier
+    result_id: Identifier | None = None
+
+
+class FlagChange(_Event):
+    """The latest state of one flag, on `intents.flags.v1`; every state it ever had, on `intents.flags-audit.v1`."""
+
+    name: Annotated[str, Meta(pattern="^[a-z][a-z0-9_]{0,63}$")]
+    enabled: bool
+    rollout_percentage: Annotated[float, Meta(ge=0, le=100)] = 100.0
+    salt: str = ""
+    revision: Annotated[int, Meta(ge=1, description="Global: one more than the last change of any flag.")]
+    changed_by: Identifier
+    reason: str = ""
+    changed_at: Annotated[str, Meta(description="RFC 3339, UTC.")]
+
+
+class ModelRelease(_Event):
+    """Which release of a model is to be served, on `intents.models.v1`."""
+
+    name: Identifier
+    release: Identifier
+    location: Annotated[str, Meta(description="An fsspec URL of the release's folder.")]
+    sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$", description="Of the release's manifest.")]
+    metrics: dict[str, float] = {}
+    released_at: Annotated[str, Meta(description="RFC 3339, UTC.")]
+
+
+class DeadLetter(_Event):
+    """A record that could not be processed, as people and programs are shown it.
+
+    On `intents.deadletter.v1` itself stand the original key, value and headers, byte for byte; what is said here
+    besides them travels in Kafka Connect's `__connect.errors.*` headers.
+    """
+
+    position: Annotated[Source, Meta(description="Where the dead letter stands.")]
+    source: Annotated[Source | None, Meta(description="Where the record stood that could not be processed.")]
+    code: Annotated[str, Meta(description="A stable word for the kind of fault.")]
+    reason: Annotated[str, Meta(description="What was wrong, for a person.")]
+    failed_at: Annotated[str | None, Meta(description="RFC 3339, UTC.")] = None
+    key: Annotated[bytes | None, Meta(description="Base64.")] = None
+    value: Annotated[bytes | None, Meta(description="Base64.")] = None
+    headers: tuple[tuple[str, bytes | None], ...] = ()
+
+
+EVENT_TYPES: dict[str, type[_Event]] = {
+    "intentstream.utterance.v1": Utterance,
+    "intentstream.result.v1": Result,
+    "intentstream.review-request.v1": ReviewRequest,
+    "intentstream.correction.v1": Correction,
+    "intentstream.confirmation.v1": Confirmation,
+    "intentstream.flag-change.v1": FlagChange,
+    "intentstream.model-release.v1": ModelRelease,
+}
+"""`ce_type` of each event that travels as CloudEvents."""
+
+CE_TYPES: dict[type[_Event], str] = {event: name for name, event in EVENT_TYPES.items()}

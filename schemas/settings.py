@@ -1,0 +1,230 @@
+"""Every setting, typed, in one tree: from the environment (`INTENTSTREAM_SECTION__NAME`), else a TOML file, else here.
+
+A name that is not in the tree is refused, wherever it comes from, so that a typing error never becomes a default.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from schemas.errors import InvalidSettingsError
+
+PREFIX = "INTENTSTREAM_"
+FILE_VARIABLE = "INTENTSTREAM_FILE"
+DEFAULT_FILE = "intentstream.toml"
+
+
+class _Section(BaseModel):
+    """A group of settings."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Kafka(_Section):
+    """The broker."""
+
+    bootstrap_servers: str | None = Field(None, description="host:port,…; left out: the embedded broker.")
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
+    sasl_username: str | None = None
+    sasl_password: SecretStr | None = None
+    ssl_ca_location: Path | None = Field(None, description="PEM file of the authorities to trust.")
+
+
+class Topics(_Section):
+    """How `topics apply` creates topics."""
+
+    partitions: int = Field(8, ge=1, le=10_000, description="Of utterances, results, feedback and dead letters.")
+    replication_factor: int = Field(1, ge=1, le=10)
+    min_insync_replicas: int = Field(1, ge=1, le=10)
+    max_record_bytes: int = Field(1_048_588, ge=1_024, description="Of an utterance record; Kafka's own default.")
+
+
+class Worker(_Section):
+    """One worker process."""
+
+    id: str = Field(
+        default_factory=lambda: f"{socket.gethostname()}-1",
+        pattern=r"^[A-Za-z0-9._-]{1,200}$",
+        description="Static group member and transactional id: two live workers must not share one.",
+    )
+    group_id: str = Field("intentstream", pattern=r"^[A-Za-z0-9._-]{1,200}$")
+
+
+class Intake(_Section):
+    """How batches are fetched and committed."""
+
+    max_batch_records: int = Field(2_000, ge=1, le=100_000)
+    target_batch_seconds: float = Field(0.1, gt=0, le=10, description="Batches are sized to take about this long.")
+    session_timeout_seconds: float = Field(6.0, ge=6, le=300, description="The broker's minimum is 6 by default.")
+    transaction_timeout_seconds: float = Field(5.0, ge=1, le=300, description="Keep it below the session timeout.")
+    drain_seconds: float = Field(3.0, ge=0, le=60, description="For batches in flight when partitions are revoked.")
+    max_text_characters: int = Field(4_096, ge=1, le=100_000)
+    review_below_confidence: float = Field(0.5, ge=0, le=1, description="Less sure answers are sent to review.")
+
+
+class Chain(_Section):
+    """The tiers and the guards around them."""
+
+    tier_deadline_seconds: float = Field(2.0, gt=0, le=60, description="Of one tier's call on one batch.")
+    breaker_failures: int = Field(3, ge=1, description="Failures in a row that open a tier's breaker.")
+    breaker_open_seconds: float = Field(5.0, gt=0, description="Until a half-open breaker tries one call.")
+    sure_confidence: float = Field(0.6, ge=0, le=1, description="A tier less sure than this asks the next.")
+    out_of_scope_confidence: float = Field(0.25, ge=0, le=1, description="Nothing likelier than this: out of scope.")
+
+
+class Models(_Section):
+    """What the tiers are made of."""
+
+    catalogue: Path | None = Field(None, description="A YAML file of intents; left out: the one we ship.")
+    threads: int = Field(2, ge=1, le=256, description="Of ONNX Runtime.")
+
+
+class Cache(_Section):
+    """Answers remembered in this process and in Redis."""
+
+    local_entries: int = Field(20_000, ge=0)
+    redis_timeout_seconds: float = Field(0.05, gt=0, le=5)
+    ttl_seconds: int = Field(86_400, ge=1)
+
+
+class Redis(_Section):
+    """The shared cache."""
+
+    url: SecretStr | None = Field(None, description="redis://…; left out: the embedded server.")
+
+
+class Postgres(_Section):
+    """The queryable memory."""
+
+    dsn: SecretStr | None = Field(None, description="postgresql://…; left out: the embedded server.")
+
+
+class Web(_Section):
+    """The HTTP server of a worker."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(8001, ge=0, le=65_535, description="0: any free port.")
+    max_request_bytes: int = Field(65_536, ge=1_024)
+
+
+class Embedded(_Section):
+    """The servers that `intentstream up` starts where none is named."""
+
+    kafka_port: int = Field(9092, ge=1, le=65_535)
+    redis_port: int = Field(16379, ge=1, le=65_535)
+    postgres_port: int = Field(15432, ge=1, le=65_535)
+
+
+class Logs(_Section):
+    """What a worker says on standard error."""
+
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    format: Literal["auto", "json", "text"] = Field("auto", description="auto: text on a terminal, else JSON.")
+
+
+class Settings(BaseSettings):
+    """The whole tree."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True, nested_model_default_partial_update=True
+    )
+
+    state_folder: Path = Field(Path(".intentstream"), description="Prepared models and the embedded servers' data.")
+    kafka: Kafka = Kafka()
+    topics: Topics = Topics()
+    worker: Worker = Worker()
+    intake: Intake = Intake()
+    chain: Chain = Chain()
+    models: Models = Models()
+    cache: Cache = Cache()
+    redis: Redis = Redis()
+    postgres: Postgres = Postgres()
+    web: Web = Web()
+    embedded: Embedded = Embedded()
+    logs: Logs = Logs()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic-settings passes it
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - likewise
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take the environment before the file."""
+        file = Path(os.environ.get(FILE_VARIABLE, DEFAULT_FILE))
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=file)
+
+    @property
+    def kafka_servers(self) -> str:
+        """Return where the broker is: the one named, else the embedded one."""
+        return self.kafka.bootstrap_servers or f"127.0.0.1:{self.embedded.kafka_port}"
+
+    @property
+    def redis_url(self) -> str:
+        """Return where Redis is: the one named, else the embedded one."""
+        return self.redis.url.get_secret_value() if self.redis.url else f"redis://127.0.0.1:{self.embedded.redis_port}/0"
+
+    @property
+    def postgres_dsn(self) -> str:
+        """Return where Postgres is: the one named, else the embedded one."""
+        if self.postgres.dsn:
+            return self.postgres.dsn.get_secret_value()
+        return f"postgresql://intentstream@127.0.0.1:{self.embedded.postgres_port}/intentstream"
+
+
+def load_settings() -> Settings:
+    """Read the settings.
+
+    Raises:
+        InvalidSettingsError: Every unknown name and every value that does not fit, at once.
+    """
+    file = Path(os.environ.get(FILE_VARIABLE, DEFAULT_FILE))
+    if FILE_VARIABLE in os.environ and not file.is_file():
+        raise InvalidSettingsError(f"{FILE_VARIABLE} names {file}, which is no file.")
+    faults = _unknown_variables(os.environ)
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        faults += [_describe(fault) for fault in error.errors(include_input=False)]
+    except ValueError as error:  # a TOML file that is not TOML
+        faults.append(f"{file}: {error}")
+    if faults:
+        raise InvalidSettingsError("These settings cannot be used:\n" + "\n".join(f"  {fault}" for fault in faults))
+    return settings
+
+
+def _unknown_variables(environment: Mapping[str, str]) -> list[str]:
+    """Return a line for each variable with our prefix that names no setting (pydantic-settings passes over those)."""
+    known = {PREFIX + name.upper() for name in _names(Settings)} | {FILE_VARIABLE}
+    return [
+        f"{name}: there is no such setting; `intentstream settings` lists them"
+        for name in sorted(environment)
+        if name.startswith(PREFIX) and name not in known
+    ]
+
+
+def _names(model: type[BaseModel], prefix: str = "") -> list[str]:
+    names = []
+    for name, field in model.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, _Section):
+            names += _names(kind, f"{prefix}{name}__")
+        else:
+            names.append(prefix + name)
+    return names
+
+
+def _describe(fault: Mapping[str, Any]) -> str:
+    """Say what is wrong with one setting; never its value, which may be a secret."""
+    where = "__".join(str(part).upper() for part in fault["loc"])
+    return f"{PREFIX}{where} ({'.'.join(map(str, fault['loc']))} in the file): {fault['msg']}"
