@@ -14,6 +14,7 @@ from msgspec import Meta
 Probability = Annotated[float, Meta(ge=0, le=1, description="A calibrated probability.")]
 Seconds = Annotated[float, Meta(ge=0, description="A duration in seconds.")]
 Identifier = Annotated[str, Meta(min_length=1, max_length=512)]
+Locale = Annotated[str, Meta(max_length=35, description="BCP 47, such as `en-GB`.")]
 
 
 class _Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -29,7 +30,7 @@ class Utterance(_Event, kw_only=True):
     )
     user_id: Annotated[Identifier | None, Meta(description="Who said it; decides percentage rollouts.")] = None
     conversation_id: Annotated[Identifier | None, Meta(description="The exchange it belongs to; decides order.")] = None
-    locale: Annotated[str | None, Meta(max_length=35, description="BCP 47, such as `en-GB`.")] = None
+    locale: Locale | None = None
     attributes: Annotated[dict[str, str], Meta(description="Anything else that flags may target.")] = {}
 
 
