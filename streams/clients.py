@@ -1,0 +1,99 @@
+"""Configures every Kafka client from the settings, so that security and tuning stand in one place."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from confluent_kafka.admin import AdminClient
+
+if TYPE_CHECKING:
+    from schemas.settings import Settings
+
+Config = dict[str, Any]
+
+_log = logging.getLogger("intentstream.librdkafka")
+
+MAX_RECORD_BYTES = 128 * 1024 * 1024
+"""What a client of ours may hold in one record, uncompressed: a small compressed record can be a large one inside."""
+
+
+def client_config(settings: Settings) -> Config:
+    """Return what all clients share: where the broker is, how to prove who we are, where to log."""
+    kafka = settings.kafka
+    config: Config = {
+        "bootstrap.servers": settings.kafka_servers,
+        "client.id": settings.worker.id,
+        "security.protocol": kafka.security_protocol,
+        "reconnect.backoff.ms": 50,
+        "reconnect.backoff.max.ms": 1_000,
+        "socket.keepalive.enable": True,
+        "logger": _log,
+    }
+    if kafka.security_protocol.startswith("SASL"):
+        config["sasl.mechanism"] = kafka.sasl_mechanism
+        config["sasl.username"] = kafka.sasl_username or ""
+        config["sasl.password"] = kafka.sasl_password.get_secret_value() if kafka.sasl_password else ""
+    if kafka.ssl_ca_location:
+        config["ssl.ca.location"] = str(kafka.ssl_ca_location)
+    return config
+
+
+def admin_client(settings: Settings) -> AdminClient:
+    """Return a client for topics and groups."""
+    return AdminClient(client_config(settings))
+
+
+def intake_consumer_config(settings: Settings) -> Config:
+    """Return the configuration of the consumer that feeds the transactions.
+
+    A static member (KIP-345): a worker that restarts within the session timeout gets its partitions back at once,
+    and nobody else's move.
+    """
+    session_ms = int(settings.intake.session_timeout_seconds * 1000)
+    return client_config(settings) | {
+        "group.id": settings.worker.group_id,
+        "group.instance.id": settings.worker.id,
+        "partition.assignment.strategy": "cooperative-sticky",
+        "isolation.level": "read_committed",
+        "enable.auto.commit": False,
+        "auto.offset.reset": "earliest",
+        "session.timeout.ms": session_ms,
+        "heartbeat.interval.ms": max(500, session_ms // 6),
+        # librdkafka waits a whole second, by default, before it fetches again after its queue was full.
+        "fetch.queue.backoff.ms": 5,
+        "queued.max.messages.kbytes": 32_768,
+        "receive.message.max.bytes": 2 * MAX_RECORD_BYTES,
+        "check.crcs": True,
+    }
+
+
+def transactional_producer_config(settings: Settings) -> Config:
+    """Return the configuration of a worker's one transactional producer.
+
+    `retry.backoff.ms`: the coordinator answers CONCURRENT_TRANSACTIONS for a few milliseconds after each commit;
+    librdkafka's default of 100 made the p95 of a pass-through 210 ms instead of 55.
+    """
+    return client_config(settings) | {
+        "transactional.id": f"{settings.worker.group_id}.{settings.worker.id}",
+        "transaction.timeout.ms": int(settings.intake.transaction_timeout_seconds * 1000),
+        "partitioner": "murmur2_random",
+        "linger.ms": 2,
+        "retry.backoff.ms": 5,
+        "retry.backoff.max.ms": 250,
+        "message.max.bytes": MAX_RECORD_BYTES,
+        "queue.buffering.max.messages": 1_000_000,
+        "queue.buffering.max.kbytes": 4 * MAX_RECORD_BYTES // 1024,
+        "compression.type": "lz4",
+    }
+
+
+def producer_config(settings: Settings) -> Config:
+    """Return the configuration of a producer whose records stand alone (the API, the command line)."""
+    return client_config(settings) | {
+        "enable.idempotence": True,
+        "partitioner": "murmur2_random",
+        "linger.ms": 2,
+        "message.max.bytes": MAX_RECORD_BYTES,
+        "compression.type": "lz4",
+    }

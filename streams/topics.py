@@ -1,0 +1,303 @@
+"""The one table of topics, and what brings a broker in line with it.
+
+Topics are created, never auto-created: a misspelt name must fail, and partitions, retention and compaction are
+decisions. `apply_topics` is idempotent; every start-up calls it.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import TYPE_CHECKING
+
+import msgspec
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewPartitions,
+    NewTopic,
+    ResourceType,
+)
+
+from schemas.errors import TopicMismatchError, UnavailableError
+from schemas.events import Confirmation, Correction, FlagChange, ModelRelease, Result, ReviewRequest, Utterance
+from streams.clients import MAX_RECORD_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from concurrent.futures import Future
+    from typing import Any
+
+    from schemas.settings import Topics
+
+UTTERANCES = "intents.utterances.v1"
+RESULTS = "intents.results.v1"
+FEEDBACK = "intents.feedback.v1"
+FLAGS = "intents.flags.v1"
+FLAGS_AUDIT = "intents.flags-audit.v1"
+MODELS = "intents.models.v1"
+CORRECTIONS = "intents.corrections.v1"
+WORKERS = "intents.workers.v1"
+DEAD_LETTERS = "intents.deadletter.v1"
+
+_DAY_MS = 24 * 3600 * 1000
+_TIMEOUT_SECONDS = 30.0
+
+
+class TopicSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of the table.
+
+    Attributes:
+        key: What the record's key is, for a person.
+        partitions: A fixed number, or None for the setting `topics.partitions`.
+        retention_ms: How long records are kept; -1 for ever; None where compaction decides.
+        max_record_bytes: Of one record batch; None for the setting `topics.max_record_bytes`.
+        events: The types of the values; none: bytes that are no event.
+    """
+
+    name: str
+    key: str
+    description: str
+    partitions: int | None = None
+    retention_ms: int | None = None
+    compacted: bool = False
+    max_record_bytes: int | None = None
+    events: tuple[type, ...] = ()
+
+    def config(self, topics: Topics) -> dict[str, str]:
+        """Return the topic's configuration as Kafka names it."""
+        config = {
+            "cleanup.policy": "compact" if self.compacted else "delete",
+            "min.insync.replicas": str(topics.min_insync_replicas),
+            "max.message.bytes": str(self.max_record_bytes or topics.max_record_bytes),
+        }
+        if self.retention_ms is not None:
+            config["retention.ms"] = str(self.retention_ms)
+        return config
+
+
+TOPICS: tuple[TopicSpec, ...] = (
+    TopicSpec(
+        name=UTTERANCES,
+        key="conversation, else user, else id",
+        description="What producers publish.",
+        retention_ms=7 * _DAY_MS,
+        events=(Utterance,),
+    ),
+    TopicSpec(
+        name=RESULTS,
+        key="the utterance's key, on the utterance's partition",
+        description="One answer for each utterance.",
+        retention_ms=30 * _DAY_MS,
+        events=(Result,),
+    ),
+    TopicSpec(
+        name=FEEDBACK,
+        key="utterance id",
+        description="Review requests from the classifier; corrections and confirmations from people.",
+        retention_ms=730 * _DAY_MS,
+        events=(ReviewRequest, Correction, Confirmation),
+    ),
+    TopicSpec(
+        name=FLAGS,
+        key="flag name",
+        description="The flags changelog: the latest state of each flag.",
+        partitions=1,
+        compacted=True,
+        events=(FlagChange,),
+    ),
+    TopicSpec(
+        name=FLAGS_AUDIT,
+        key="flag name",
+        description="Every flag change there ever was.",
+        partitions=1,
+        retention_ms=-1,
+        events=(FlagChange,),
+    ),
+    TopicSpec(
+        name=MODELS,
+        key="model name",
+        description="Which release of each model is to be served.",
+        partitions=1,
+        compacted=True,
+        events=(ModelRelease,),
+    ),
+    TopicSpec(
+        name=CORRECTIONS,
+        key="utterance or text hash",
+        description="Corrections that passed the guards: what every worker remembers.",
+        partitions=1,
+        compacted=True,
+    ),
+    TopicSpec(
+        name=WORKERS,
+        key="worker id",
+        description="Presence of workers; a clean stop deletes the record.",
+        partitions=1,
+        compacted=True,
+    ),
+    TopicSpec(
+        name=DEAD_LETTERS,
+        key="the original key",
+        description="Records that could not be processed, unchanged, with why in their headers.",
+        retention_ms=30 * _DAY_MS,
+        max_record_bytes=MAX_RECORD_BYTES,
+    ),
+)
+
+
+class Action(enum.StrEnum):
+    """What `apply_topics` did, or refused to do, about one difference."""
+
+    CREATED = "created"
+    GREW = "grew"
+    ALTERED = "altered"
+    REFUSED = "refused"
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """One difference between the table and the broker."""
+
+    topic: str
+    action: Action
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.topic}: {self.action.value}: {self.what}"
+
+
+def apply_topics(admin: AdminClient, topics: Topics, *, dry_run: bool = False) -> list[Change]:
+    """Create what is missing and mend what differs; do nothing that would lose records or order.
+
+    Args:
+        admin: A client of the broker.
+        topics: Partitions, replication, sizes.
+        dry_run: Say what would be done, and do nothing.
+
+    Returns:
+        One change a difference; none when the broker agrees with the table.
+
+    Raises:
+        TopicMismatchError: The table asks for less than there is: fewer partitions, or shorter retention.
+        UnavailableError: The broker is away or refused.
+    """
+    try:
+        existing = {
+            name: len(topic.partitions)
+            for name, topic in admin.list_topics(timeout=_TIMEOUT_SECONDS).topics.items()
+            if topic.error is None
+        }
+        configs = _configs(admin, [spec.name for spec in TOPICS if spec.name in existing])
+        changes = _plan(existing, configs, topics)
+        refused = [change for change in changes if change.action is Action.REFUSED]
+        if refused:
+            raise TopicMismatchError("\n".join(map(str, refused)))
+        if not dry_run:
+            _carry_out(admin, changes, _partitions_wanted(existing, topics), topics)
+    except KafkaException as error:
+        raise UnavailableError(f"The broker could not be asked about its topics: {error.args[0].str()}") from error
+    return changes
+
+
+def _partitions_wanted(existing: Mapping[str, int], topics: Topics) -> dict[str, int]:
+    """Return how many partitions each topic should have.
+
+    Results stand on their utterance's partition, so where somebody gave the utterances more, results follow.
+    """
+    wanted = {spec.name: spec.partitions or topics.partitions for spec in TOPICS}
+    wanted[RESULTS] = max(wanted[RESULTS], existing.get(UTTERANCES, 0))
+    return wanted
+
+
+def _plan(existing: Mapping[str, int], configs: Mapping[str, dict[str, str]], topics: Topics) -> list[Change]:
+    wanted = _partitions_wanted(existing, topics)
+    changes = []
+    for spec in TOPICS:
+        if spec.name not in existing:
+            what = f"{wanted[spec.name]} partitions, replication {topics.replication_factor}"
+            changes.append(Change(topic=spec.name, action=Action.CREATED, what=what))
+            continue
+        changes += _plan_partitions(spec.name, existing[spec.name], wanted[spec.name])
+        changes += _plan_config(spec, configs[spec.name], topics)
+    return changes
+
+
+def _plan_partitions(name: str, there: int, wanted: int) -> list[Change]:
+    if there < wanted:
+        what = f"{there} to {wanted} partitions (keys move to other partitions from here on)"
+        return [Change(topic=name, action=Action.GREW, what=what)]
+    if there > wanted:
+        what = (
+            f"it has {there} partitions and the settings ask for {wanted}; Kafka cannot take partitions away. "
+            f"Set INTENTSTREAM_TOPICS__PARTITIONS={there}"
+        )
+        return [Change(topic=name, action=Action.REFUSED, what=what)]
+    return []
+
+
+def _plan_config(spec: TopicSpec, there: Mapping[str, str], topics: Topics) -> list[Change]:
+    changes = []
+    for name, value in spec.config(topics).items():
+        now = there.get(name, "")
+        if now == value:
+            continue
+        shrinks = name == "retention.ms" and (int(now) == -1 or 0 <= int(value) < int(now))
+        action = Action.REFUSED if shrinks else Action.ALTERED
+        what = f"{name}: {now} to {value}" + (" would delete records; set it by hand if you mean it" if shrinks else "")
+        changes.append(Change(topic=spec.name, action=action, what=what))
+    return changes
+
+
+def _configs(admin: AdminClient, names: Iterable[str]) -> dict[str, dict[str, str]]:
+    resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
+    if not resources:
+        return {}
+    answers = admin.describe_configs(resources, request_timeout=_TIMEOUT_SECONDS)
+    return {
+        resource.name: {name: entry.value for name, entry in answer.result(_TIMEOUT_SECONDS).items()}
+        for resource, answer in answers.items()
+    }
+
+
+def _carry_out(admin: AdminClient, changes: list[Change], wanted: Mapping[str, int], topics: Topics) -> None:
+    specs = {spec.name: spec for spec in TOPICS}
+    created = [
+        NewTopic(
+            change.topic,
+            num_partitions=wanted[change.topic],
+            replication_factor=topics.replication_factor,
+            config=specs[change.topic].config(topics),
+        )
+        for change in changes
+        if change.action is Action.CREATED
+    ]
+    grown = [NewPartitions(change.topic, wanted[change.topic]) for change in changes if change.action is Action.GREW]
+    altered = [
+        ConfigResource(
+            ResourceType.TOPIC,
+            name,
+            incremental_configs=[
+                ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET)
+                for key, value in specs[name].config(topics).items()
+            ],
+        )
+        for name in sorted({change.topic for change in changes if change.action is Action.ALTERED})
+    ]
+    if created:
+        _wait(admin.create_topics(created, operation_timeout=_TIMEOUT_SECONDS), fine="TOPIC_ALREADY_EXISTS")
+    if grown:
+        _wait(admin.create_partitions(grown, operation_timeout=_TIMEOUT_SECONDS))
+    if altered:
+        _wait(admin.incremental_alter_configs(altered))
+
+
+def _wait(answers: Mapping[Any, Future[Any]], fine: str | None = None) -> None:
+    """Wait for each answer; `fine` is the one error that another start-up beside ours may cause."""
+    for answer in answers.values():
+        try:
+            answer.result(_TIMEOUT_SECONDS)
+        except KafkaException as error:
+            if error.args[0].name() != fine:
+                raise
