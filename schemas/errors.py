@@ -1,4 +1,4 @@
-"""One root error, so that a caller can tell our refusals from our bugs; each subclass says what can be done about it."""
+"""One root error, so that a caller can tell our refusals from our bugs; each subclass says what can be done."""
 
 from __future__ import annotations
 
@@ -48,10 +48,3 @@ class UnavailableError(IntentStreamError):
 
     http_status = 503
     exit_code = 69
-
-
-class TopicMismatchError(IntentStreamError):
-    """A topic differs from the table in a way that cannot be mended without losing something."""
-
-    http_status = 409
-    exit_code = 78

@@ -21,20 +21,20 @@ class _Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What all events have in common: immutable, named fields, defaults left out on the wire."""
 
 
-class Utterance(_Event, kw_only=True):
+class Utterance(_Event, frozen=True, kw_only=True):
     """Something a user said, as a producer publishes it on `intents.utterances.v1`."""
 
     text: Annotated[str, Meta(min_length=1, description="What was said.")]
-    id: Annotated[Identifier | None, Meta(description="Set by `ce_id` if left out, else by topic, partition, offset.")] = (
-        None
-    )
+    id: Annotated[
+        Identifier | None, Meta(description="Set by `ce_id` if left out, else by topic, partition, offset.")
+    ] = None
     user_id: Annotated[Identifier | None, Meta(description="Who said it; decides percentage rollouts.")] = None
     conversation_id: Annotated[Identifier | None, Meta(description="The exchange it belongs to; decides order.")] = None
     locale: Locale | None = None
     attributes: Annotated[dict[str, str], Meta(description="Anything else that flags may target.")] = {}
 
 
-class Source(_Event, kw_only=True):
+class Source(_Event, frozen=True, kw_only=True):
     """Where on Kafka an utterance stood."""
 
     topic: str
@@ -45,7 +45,7 @@ class Source(_Event, kw_only=True):
         return f"{self.topic}/{self.partition}/{self.offset}"
 
 
-class Alternative(_Event, kw_only=True):
+class Alternative(_Event, frozen=True, kw_only=True):
     """One candidate intent."""
 
     intent: Annotated[str | None, Meta(description="`null` is out of scope.")]
@@ -63,7 +63,7 @@ class Outcome(enum.StrEnum):
     UNAVAILABLE = "unavailable"
 
 
-class Attempt(_Event, kw_only=True):
+class Attempt(_Event, frozen=True, kw_only=True):
     """One tier's turn: what came of it, why it was left, how long it took."""
 
     tier: str
@@ -72,17 +72,19 @@ class Attempt(_Event, kw_only=True):
     seconds: Annotated[Seconds, Meta(description="Of the whole batch's call.")] = 0.0
 
 
-class Timings(_Event, kw_only=True):
+class Timings(_Event, frozen=True, kw_only=True):
     """Where an utterance's time went."""
 
     queue_seconds: Annotated[Seconds, Meta(description="From the record's timestamp to the start of classification.")]
     classify_seconds: Annotated[Seconds, Meta(description="In the chain, as part of its batch.")]
 
 
-class Result(_Event, kw_only=True):
+class Result(_Event, frozen=True, kw_only=True):
     """The one answer to an utterance, on `intents.results.v1`. It does not repeat the text."""
 
-    id: Annotated[Identifier, Meta(description="Deterministic: the utterance's topic/partition/offset where it has one.")]
+    id: Annotated[
+        Identifier, Meta(description="Deterministic: the utterance's topic/partition/offset where it has one.")
+    ]
     utterance_id: Identifier
     intent: Annotated[str | None, Meta(description="A name from the catalogue; `null` is out of scope.")]
     confidence: Probability
@@ -102,7 +104,7 @@ class Result(_Event, kw_only=True):
     timings: Timings
 
 
-class ReviewRequest(_Event, kw_only=True):
+class ReviewRequest(_Event, frozen=True, kw_only=True):
     """The classifier asks people: it was unsure, or thinks the utterance out of scope. On `intents.feedback.v1`."""
 
     utterance_id: Identifier
@@ -113,7 +115,7 @@ class ReviewRequest(_Event, kw_only=True):
     source: Source | None = None
 
 
-class Correction(_Event, kw_only=True):
+class Correction(_Event, frozen=True, kw_only=True):
     """A person says what an utterance's intent really is. On `intents.feedback.v1`."""
 
     utterance_id: Identifier
@@ -123,7 +125,7 @@ class Correction(_Event, kw_only=True):
     result_id: Identifier | None = None
 
 
-class Confirmation(_Event, kw_only=True):
+class Confirmation(_Event, frozen=True, kw_only=True):
     """A person says that an answer was right. On `intents.feedback.v1`."""
 
     utterance_id: Identifier
@@ -131,7 +133,7 @@ class Confirmation(_Event, kw_only=True):
     result_id: Identifier | None = None
 
 
-class FlagChange(_Event, kw_only=True):
+class FlagChange(_Event, frozen=True, kw_only=True):
     """The latest state of one flag, on `intents.flags.v1`; every state it ever had, on `intents.flags-audit.v1`."""
 
     name: Annotated[str, Meta(pattern="^[a-z][a-z0-9_]{0,63}$")]
@@ -144,7 +146,7 @@ class FlagChange(_Event, kw_only=True):
     changed_at: Annotated[str, Meta(description="RFC 3339, UTC.")]
 
 
-class ModelRelease(_Event, kw_only=True):
+class ModelRelease(_Event, frozen=True, kw_only=True):
     """Which release of a model is to be served, on `intents.models.v1`."""
 
     name: Identifier
@@ -155,7 +157,7 @@ class ModelRelease(_Event, kw_only=True):
     released_at: Annotated[str, Meta(description="RFC 3339, UTC.")]
 
 
-class DeadLetter(_Event, kw_only=True):
+class DeadLetter(_Event, frozen=True, kw_only=True):
     """A record that could not be processed, as people and programs are shown it.
 
     On `intents.deadletter.v1` itself stand the original key, value and headers, byte for byte; what is said here
