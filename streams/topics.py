@@ -21,7 +21,7 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
-from schemas.errors import TopicMismatchError, UnavailableError
+from schemas.errors import UnavailableError
 from schemas.events import Confirmation, Correction, FlagChange, ModelRelease, Result, ReviewRequest, Utterance
 from streams.clients import MAX_RECORD_BYTES
 
@@ -177,10 +177,10 @@ def apply_topics(admin: AdminClient, topics: Topics, *, dry_run: bool = False) -
         dry_run: Say what would be done, and do nothing.
 
     Returns:
-        One change a difference; none when the broker agrees with the table.
+        One change a difference; none when the broker agrees with the table. Those refused are left as they are: the
+        table asks for less than there is, fewer partitions or shorter retention.
 
     Raises:
-        TopicMismatchError: The table asks for less than there is: fewer partitions, or shorter retention.
         UnavailableError: The broker is away or refused.
     """
     try:
@@ -191,9 +191,6 @@ def apply_topics(admin: AdminClient, topics: Topics, *, dry_run: bool = False) -
         }
         configs = _configs(admin, [spec.name for spec in TOPICS if spec.name in existing])
         changes = _plan(existing, configs, topics)
-        refused = [change for change in changes if change.action is Action.REFUSED]
-        if refused:
-            raise TopicMismatchError("\n".join(map(str, refused)))
         if not dry_run:
             _carry_out(admin, changes, _partitions_wanted(existing, topics), topics)
     except KafkaException as error:

@@ -1,0 +1,55 @@
+"""What travels between the intake and an agent: records in, and what is to be written for them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from confluent_kafka import TopicPartition
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from confluent_kafka import Message
+
+Headers = list[tuple[str, bytes | None]]
+
+
+class Outgoing(NamedTuple):
+    """One record to be written in the transaction that commits its batch."""
+
+    topic: str
+    value: bytes | None
+    key: bytes | None
+    partition: int
+    headers: Headers | None = None
+
+
+ANY_PARTITION = -1
+"""Let the key decide the partition."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Batch:
+    """Records fetched together, answered together, committed together.
+
+    Attributes:
+        epoch: The exchange's epoch they were fetched in; in a later one the batch is void.
+        records: In fetch order, so in offset order within a partition. Raw bytes, undecoded.
+        fetched_at: Unix time in seconds.
+    """
+
+    epoch: int
+    records: Sequence[Message]
+    fetched_at: float
+
+    def next_offsets(self) -> list[TopicPartition]:
+        """Return, for each partition in the batch, the offset after its last record."""
+        last: dict[tuple[str | None, int | None], int | None] = {}
+        for record in self.records:
+            last[record.topic(), record.partition()] = record.offset()
+        return [
+            TopicPartition(topic, partition, offset + 1)
+            for (topic, partition), offset in last.items()
+            if topic is not None and partition is not None and offset is not None
+        ]

@@ -1,0 +1,332 @@
+"""Trades records for answers, exactly once: the consumer, the transactional producer, and the rules between them.
+
+Blocking, and used from two threads: `fetch` and the rebalance callbacks run on one, `commit` on the other. What keeps
+them honest:
+
+- A batch carries the epoch it was fetched in. A revocation, an abort or anything else that makes the consumer's
+  position doubtful opens a new epoch; batches of older ones are void, and the consumer is rewound to the committed
+  offsets before it fetches again.
+- A rewind and a transaction exclude each other (`_fence`): a rewind that read the committed offsets while a commit was
+  under way once cost 27,639 duplicates of 240,000.
+- The group's generation travels with the offsets (KIP-447), so that the broker refuses a worker that has lost its
+  partitions without knowing it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Protocol
+
+import structlog
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Producer, TopicPartition
+
+from schemas.errors import UnavailableError
+from streams.batches import Batch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from streams.batches import Outgoing
+
+_log = structlog.get_logger(__name__)
+
+_CALL_SECONDS = 5.0
+"""One blocking call to the broker; it is tried again for as long as the broker says that this may help."""
+
+_BACKOFF_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0)
+
+
+class ExchangeObserver(Protocol):
+    """Who wants to know what happens, for metrics and probes. Called from the exchange's threads; must not block."""
+
+    def committed(self, records: int, seconds: float) -> None:
+        """Count a batch that was answered."""
+
+    def aborted(self, reason: str) -> None:
+        """Count a transaction that was taken back."""
+
+    def voided(self, records: int) -> None:
+        """Count a batch of an older epoch, to be fetched again."""
+
+    def assigned(self, partitions: Sequence[TopicPartition]) -> None:
+        """Show all partitions that are ours now."""
+
+    def broker_error(self, code: str) -> None:
+        """Count an error that librdkafka reports and mends by itself."""
+
+
+class MemberFencedError(UnavailableError):
+    """Another live worker uses our id; exactly one of the two may go on."""
+
+
+class _StoppingError(Exception):
+    """The exchange is being stopped; what is under way is left for the next start."""
+
+
+class Exchange:
+    """One consumer and one producer that take batches and commit them with their answers.
+
+    Args:
+        new_consumer: Makes the group's consumer: no auto-commit, read_committed, cooperative.
+        new_producer: Makes the transactional producer; called again when one has been fenced.
+        topics: What to subscribe to.
+        drain_seconds: How long a revocation waits for batches in flight.
+        observer: Who is told what happens.
+    """
+
+    def __init__(
+        self,
+        *,
+        new_consumer: Callable[[], Consumer],
+        new_producer: Callable[[], Producer],
+        topics: Sequence[str],
+        drain_seconds: float,
+        observer: ExchangeObserver,
+    ) -> None:
+        self._new_consumer = new_consumer
+        self._new_producer = new_producer
+        self._topics = list(topics)
+        self._drain_seconds = drain_seconds
+        self._observer = observer
+        self._consumer: Consumer | None = None
+        self._producer: Producer | None = None
+        self._epoch = 0
+        self._rewind_due = False
+        self._failures = 0
+        self._fence = threading.Lock()
+        self._in_flight = 0
+        self._landed = threading.Condition()
+        self._stopping = threading.Event()
+
+    def open(self) -> None:
+        """Join the group. The producer comes first: it ends the transaction that a killed predecessor left open,
+
+        which would otherwise hold back the committed offsets until it times out.
+
+        Raises:
+            UnavailableError: Stopped before the broker answered.
+        """
+        try:
+            self._ready_producer()
+        except _StoppingError as error:
+            raise UnavailableError("Stopped before the broker answered.") from error
+        self._consumer = self._new_consumer()
+        self._consumer.subscribe(
+            self._topics, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+        )
+
+    def fetch(self, limit: int, idle_seconds: float) -> Batch | None:
+        """Return up to `limit` records, as soon as there is one; None when none came for `idle_seconds`.
+
+        Raises:
+            MemberFencedError: Another worker has taken our id.
+        """
+        consumer = self._consumer
+        if consumer is None:
+            return None
+        if self._rewind_due and not self._rewind(consumer):
+            self._stopping.wait(_BACKOFF_SECONDS[0])
+            return None
+        # Read before the records are: whatever opens an epoch while they come makes them void, never the reverse.
+        epoch = self._epoch
+        messages = consumer.consume(1, idle_seconds)
+        if messages and limit > 1:
+            messages += consumer.consume(limit - 1, 0)
+        records = [message for message in messages if message.error() is None]
+        if len(records) != len(messages):
+            self._report(message.error() for message in messages)
+        if not records:
+            return None
+        with self._landed:
+            self._in_flight += 1
+        return Batch(epoch=epoch, records=records, fetched_at=time.time())
+
+    def commit(self, batch: Batch, answers: Iterable[Outgoing]) -> bool:
+        """Write the answers and the batch's offsets in one transaction.
+
+        Returns:
+            Whether they are committed. If not, the same records will be fetched again.
+        """
+        try:
+            with self._fence:
+                if batch.epoch != self._epoch:
+                    self._observer.voided(len(batch.records))
+                    return False
+                committed = self._transact(batch, answers)
+                if not committed:
+                    self._open_epoch()
+        finally:
+            with self._landed:
+                self._in_flight -= 1
+                self._landed.notify_all()
+        self._failures = 0 if committed else self._failures + 1
+        if self._failures:
+            self._stopping.wait(_BACKOFF_SECONDS[min(self._failures, len(_BACKOFF_SECONDS)) - 1])
+        return committed
+
+    def lag(self) -> dict[tuple[str, int], int]:
+        """Return how many records each of our partitions has beyond what was fetched, as far as is known locally."""
+        consumer = self._consumer
+        if consumer is None:
+            return {}
+        lag = {}
+        for position in consumer.position(consumer.assignment()):
+            _, high = consumer.get_watermark_offsets(position, cached=True) or (0, -1)
+            if high >= 0 and position.offset >= 0:
+                lag[position.topic, position.partition] = max(0, high - position.offset)
+        return lag
+
+    def drain(self, seconds: float) -> bool:
+        """Wait for the batches in flight; return whether all have landed."""
+        with self._landed:
+            return self._landed.wait_for(lambda: self._in_flight == 0, seconds)
+
+    def stop(self) -> None:
+        """Give up waiting for the broker, from any thread."""
+        self._stopping.set()
+
+    def close(self) -> None:
+        """Close both clients; an open transaction is left to the next start's `init_transactions`."""
+        if self._consumer is not None:
+            self._consumer.close()
+            self._consumer = None
+
+    # On the fetching thread, inside `consume`.
+
+    def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        consumer.incremental_assign(partitions)
+        self._show_assignment(consumer, gone=[])
+
+    def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        """Let what is in flight land, then make everything older void.
+
+        Always, even if nothing is in flight: records that this very call of `consume` has gathered may belong to a
+        partition that is going.
+        """
+        if not self.drain(self._drain_seconds):
+            _log.warning("intake_drain_incomplete", partitions=len(partitions))
+        self._on_lost(consumer, partitions)
+
+    def _on_lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        with self._fence:
+            self._open_epoch()
+        self._show_assignment(consumer, gone=partitions)
+
+    def _show_assignment(self, consumer: Consumer, gone: list[TopicPartition]) -> None:
+        leaving = {(partition.topic, partition.partition) for partition in gone}
+        ours = [p for p in consumer.assignment() if (p.topic, p.partition) not in leaving]
+        _log.info("intake_assignment", partitions=sorted(p.partition for p in ours), revoked=len(gone))
+        self._observer.assigned(ours)
+
+    def _open_epoch(self) -> None:
+        """Make every batch in flight void, and the next fetch start from the committed offsets."""
+        self._epoch += 1
+        self._rewind_due = True
+
+    def _rewind(self, consumer: Consumer) -> bool:
+        """Go back to the committed offsets; return whether that worked."""
+        with self._fence:
+            try:
+                for partition in consumer.committed(consumer.assignment(), timeout=_CALL_SECONDS):
+                    if partition.error is not None:
+                        raise KafkaException(partition.error)
+                    if partition.offset < 0:
+                        partition.offset = OFFSET_BEGINNING
+                    consumer.seek(partition)
+            except KafkaException as error:
+                self._report([error.args[0]])
+                return False
+            self._rewind_due = False
+            return True
+
+    def _report(self, errors: Iterable[KafkaError | None]) -> None:
+        """Count and log what librdkafka says beside the records.
+
+        Raises:
+            MemberFencedError: It cannot go on, because another worker has our id.
+        """
+        for error in errors:
+            if error is None:
+                continue
+            self._observer.broker_error(error.name())
+            _log.warning("intake_broker_error", code=error.name(), detail=error.str())
+            if error.fatal() or error.code() == KafkaError.FENCED_INSTANCE_ID:
+                raise MemberFencedError(
+                    f"The broker has shut this worker out ({error.str()}): another live worker has the same id. "
+                    "Give each its own INTENTSTREAM_WORKER__ID."
+                )
+
+    # On the committing thread, inside `_fence`.
+
+    def _transact(self, batch: Batch, answers: Iterable[Outgoing]) -> bool:
+        begun = time.monotonic()
+        try:
+            producer = self._ready_producer()
+            self._write(producer, batch, answers)
+        except KafkaException as failure:
+            self._take_back(failure.args[0])
+            return False
+        except _StoppingError:
+            # Whether or not it was committed, the next start's producer settles it before it reads the offsets.
+            self._producer = None
+            self._observer.aborted("stopping")
+            return False
+        self._observer.committed(len(batch.records), time.monotonic() - begun)
+        return True
+
+    def _write(self, producer: Producer, batch: Batch, answers: Iterable[Outgoing]) -> None:
+        producer.begin_transaction()
+        produce = producer.produce
+        for topic, value, key, partition, headers in answers:
+            while True:
+                try:
+                    produce(topic, value, key, partition, headers=headers)
+                    break
+                except BufferError:
+                    producer.poll(0.05)
+                    self._check_stopping()
+        consumer = self._consumer
+        if consumer is None:
+            raise _StoppingError
+        group = consumer.consumer_group_metadata()
+        offsets = batch.next_offsets()
+        self._persist(lambda: producer.send_offsets_to_transaction(offsets, group, _CALL_SECONDS))
+        self._persist(lambda: producer.commit_transaction(_CALL_SECONDS))
+
+    def _persist(self, call: Callable[[], None]) -> None:
+        """Make a call again for as long as the broker says that this may help."""
+        while True:
+            self._check_stopping()
+            try:
+                return call()
+            except KafkaException as failure:
+                if not failure.args[0].retriable():
+                    raise
+                self._observer.broker_error(failure.args[0].name())
+
+    def _take_back(self, error: KafkaError) -> None:
+        """Abort the transaction, or drop a producer that has none to abort any more."""
+        _log.warning("intake_transaction_aborted", code=error.name(), detail=error.str(), fatal=error.fatal())
+        self._observer.aborted(error.name())
+        producer, fatal = self._producer, error.fatal()
+        if producer is not None and not fatal:
+            try:
+                return self._persist(lambda: producer.abort_transaction(_CALL_SECONDS))
+            except KafkaException as failure:
+                _log.warning("intake_abort_failed", code=failure.args[0].name(), detail=failure.args[0].str())
+            except _StoppingError:
+                pass  # the next start's producer ends the transaction
+        self._producer = None
+
+    def _ready_producer(self) -> Producer:
+        """Return the producer; after a fence, a new one that has ended whatever its predecessor left open."""
+        if self._producer is None:
+            producer = self._new_producer()
+            self._persist(lambda: producer.init_transactions(_CALL_SECONDS))
+            self._producer = producer
+        return self._producer
+
+    def _check_stopping(self) -> None:
+        if self._stopping.is_set():
+            raise _StoppingError

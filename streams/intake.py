@@ -1,0 +1,147 @@
+"""The Faust service that feeds an agent with batches and commits what the agent answers.
+
+It owns the two threads on which the exchange may block, so that the event loop never does. While one batch commits,
+the next is answered and a third is fetched; a full channel is the backpressure.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Protocol
+
+import structlog
+from mode import Service
+
+from schemas.errors import UnavailableError
+from streams.exchange import MemberFencedError
+from streams.pace import Pace
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable
+
+    from faust.types import ChannelT
+
+    from schemas.settings import Intake as IntakeSettings
+    from streams.batches import Batch, Outgoing
+    from streams.exchange import Exchange
+
+_log = structlog.get_logger(__name__)
+
+_IDLE_SECONDS = 0.1
+"""How long a fetch waits for a first record, and so how soon a stop is noticed."""
+
+_LAG_EVERY_SECONDS = 1.0
+_RETRY_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0)
+
+
+class IntakeObserver(Protocol):
+    """Who wants to know how far behind the intake is."""
+
+    def lagging(self, lag: dict[tuple[str, int], int]) -> None:
+        """Show the records not fetched yet, by topic and partition."""
+
+
+class Intake(Service):  # type: ignore[misc]  # mode ships no types
+    """Fetches batches into a channel, commits them with their answers.
+
+    Args:
+        exchange: What to fetch from and commit to.
+        channel: Where batches go; of a small fixed size.
+        settings: How large, how long.
+        prepare: Blocking; called until it succeeds before the group is joined (topics must exist by then).
+        observer: Who is told how far behind the intake is.
+    """
+
+    def __init__(
+        self,
+        *,
+        exchange: Exchange,
+        channel: ChannelT[Batch],
+        settings: IntakeSettings,
+        prepare: Callable[[], None],
+        observer: IntakeObserver,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self._exchange = exchange
+        self._channel = channel
+        self._settings = settings
+        self._prepare = prepare
+        self._observer = observer
+        self._pace = Pace(target_seconds=settings.target_batch_seconds, max_records=settings.max_batch_records)
+        self._fetching = ThreadPoolExecutor(1, "intake-fetch")
+        self._committing = ThreadPoolExecutor(1, "intake-commit")
+        self._commit: asyncio.Future[bool] | None = None
+        self._fetched: asyncio.Task[None] | None = None
+        self._lag_due = 0.0
+
+    async def answer(self, batch: Batch, classify: Callable[[Batch], Awaitable[Iterable[Outgoing]]]) -> None:
+        """Answer a batch and hand it over to be committed; return once the batch before it has been.
+
+        So at most one batch commits while the next is answered, and batches commit in order.
+        """
+        begun = time.monotonic()
+        outgoing = await classify(batch)
+        self._pace.observe(len(batch.records), time.monotonic() - begun)
+        if self._commit is not None:
+            await self._commit
+        self._commit = asyncio.get_running_loop().run_in_executor(
+            self._committing, self._exchange.commit, batch, outgoing
+        )
+
+    async def on_start(self) -> None:
+        """Begin to fetch, beside everything else that starts: the broker may be away."""
+        self._fetched = asyncio.create_task(self._fetch_forever(), name="intake")
+
+    async def on_stop(self) -> None:
+        """Stop fetching, let what is in flight be committed, leave."""
+        loop = asyncio.get_running_loop()
+        if self._fetched is not None:
+            await asyncio.wait([self._fetched], timeout=self._settings.drain_seconds + _IDLE_SECONDS)
+        drained = await loop.run_in_executor(None, self._exchange.drain, self._settings.drain_seconds)
+        self._exchange.stop()
+        if self._fetched is not None:
+            await asyncio.wait([self._fetched])
+        await loop.run_in_executor(self._committing, self._exchange.close)
+        self._fetching.shutdown()
+        self._committing.shutdown()
+        _log.info("intake_stopped", drained=drained)
+
+    async def _fetch_forever(self) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            if not await self._open():
+                return
+            while not self.should_stop:
+                batch = await loop.run_in_executor(self._fetching, self._fetch)
+                if batch is not None:
+                    await self._channel.put(batch)
+        except MemberFencedError as error:
+            _log.critical("intake_fenced", detail=str(error))
+            await self.crash(error)
+
+    def _fetch(self) -> Batch | None:
+        batch = self._exchange.fetch(self._pace.limit, _IDLE_SECONDS)
+        now = time.monotonic()
+        if now >= self._lag_due:
+            self._lag_due = now + _LAG_EVERY_SECONDS
+            self._observer.lagging(self._exchange.lag())
+        return batch
+
+    async def _open(self) -> bool:
+        """Wait for the broker and join the group; return False if stopped before."""
+        loop = asyncio.get_running_loop()
+        tries = 0
+        while not self.should_stop:
+            try:
+                await loop.run_in_executor(self._fetching, self._prepare)
+                await loop.run_in_executor(self._fetching, self._exchange.open)
+            except UnavailableError as error:
+                _log.warning("intake_waiting_for_broker", detail=str(error))
+                await self.sleep(_RETRY_SECONDS[min(tries, len(_RETRY_SECONDS) - 1)])
+                tries += 1
+            else:
+                return True
+        return False
