@@ -1,0 +1,144 @@
+"""Every metric of a worker, in a registry of its own, so that two workers in one process do not mix.
+
+What happens for each event is counted once a batch. Label values come from small, fixed sets: routes are templates,
+tiers and codes are ours; no id and no text ever becomes one.
+"""
+
+from __future__ import annotations
+
+import platform
+from typing import TYPE_CHECKING
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    Info,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
+
+from health.histogram import BatchHistogram
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+EDGES_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+"""0.5 s is the objective for the p95; the long end is what an event waits after an outage."""
+
+EDGES_EVENTS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000)
+
+BREAKER_STATES = ("closed", "half_open", "open")
+
+
+class Metrics:
+    """The metrics, by what they are about; each attribute is one of prometheus-client's or a `BatchHistogram`."""
+
+    def __init__(self, version: str) -> None:
+        """Create every metric at zero.
+
+        Args:
+            version: Of intentstream.
+        """
+        # They would be a second series for each, which no alert and no panel reads.
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # theirs has no types
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        GCCollector(registry=self.registry)
+        self._info("intentstream_build", "What is running.", version=version, python=platform.python_version())
+        self._create_http()
+        self._create_answers()
+        self._create_stream()
+        self._create_worker()
+
+    def exposition(self) -> bytes:
+        """Return all of them in Prometheus' text format."""
+        return generate_latest(self.registry)
+
+    def set_breaker(self, tier: str, state: str) -> None:
+        """Say which state a tier's breaker is in.
+
+        Raises:
+            ValueError: It is none of `BREAKER_STATES`.
+        """
+        if state not in BREAKER_STATES:
+            raise ValueError(f"{state} is none of {', '.join(BREAKER_STATES)}.")
+        for each in BREAKER_STATES:
+            self.breaker_state.labels(tier, each).set(each == state)
+
+    def set_lag(self, messages: Mapping[tuple[str, int], int]) -> None:
+        """Say how far behind this worker is, by topic and partition; partitions it lost are no longer reported."""
+        self.lag_messages.clear()
+        for (topic, partition), lag in messages.items():
+            self.lag_messages.labels(topic, str(partition)).set(lag)
+
+    def _create_http(self) -> None:
+        self.http_requests = self._counter(
+            "http_requests", "Requests answered, by route template.", "method", "route", "status"
+        )
+        self.http_request_seconds = Histogram(
+            "http_request_duration_seconds",
+            "From the request's headers to the end of the answer.",
+            ["method", "route"],
+            registry=self.registry,
+            buckets=EDGES_SECONDS,
+        )
+        self.http_requests_active = self._gauge("http_requests_active", "Requests being answered.")
+
+    def _create_answers(self) -> None:
+        self.model_selection = self._counter(
+            "model_selection", "Utterances answered, by the tier that answered.", "tier", "strategy"
+        )
+        self.model_health = self._gauge("intent_classifier_model_health", "1: the tier can answer; 0: not.", "tier")
+        self.breaker_state = self._gauge(
+            "intentstream_breaker_state", "1 for the state a tier's breaker is in.", "tier", "state"
+        )
+        self.flag_usage = self._counter("feature_flag_usage", "Evaluations of a flag.", "flag", "variant")
+        self.flags_revision = self._gauge("intentstream_flags_revision", "The last flag change that was applied.")
+        self.release = Info("intentstream_release", "The model release that answers.", registry=self.registry)
+        self.cache_hits = self._counter("intentstream_cache_hits", "Answers found in a cache.", "layer")
+        self.cache_misses = self._counter("intentstream_cache_misses", "Answers not found in a cache.", "layer")
+
+    def _create_stream(self) -> None:
+        self.events_in = self._counter("intentstream_events_in", "Records fetched, answered or not.")
+        self.events_out = self._counter("intentstream_events_out", "Results committed.")
+        self.events_dead_lettered = self._counter(
+            "intentstream_events_dead_lettered", "Records committed to the dead-letter topic.", "code"
+        )
+        self.batch_events = BatchHistogram(
+            "intentstream_batch_events", "Records in a batch.", EDGES_EVENTS, self.registry
+        )
+        self.queue_seconds = self._batch_seconds("queue", "From a record's timestamp to the start of classification.")
+        self.classify_seconds = self._batch_seconds("classify", "One tier's call on one batch.")
+        self.end_to_end_seconds = self._batch_seconds("end_to_end", "From a record's timestamp to its result's commit.")
+        self.commits = self._counter("intentstream_commits", "Transactions committed.")
+        self.aborts = self._counter("intentstream_aborts", "Transactions aborted.")
+        self.rebalances = self._counter("intentstream_rebalances", "Changes of this worker's partitions.")
+        self.batches_voided = self._counter(
+            "intentstream_batches_voided", "Batches dropped unanswered, to be fetched again by whoever owns them."
+        )
+        self.lag_messages = self._gauge(
+            "intentstream_lag_messages", "Records behind the end of the partition.", "topic", "partition"
+        )
+
+    def _create_worker(self) -> None:
+        self.ready = self._gauge("intentstream_worker_ready", "1: the readiness probe says yes; 0: no.")
+        self.dependency_up = self._gauge("intentstream_dependency_up", "1: it answered its last check.", "dependency")
+        self.unexpected_errors = self._counter(
+            "intentstream_unexpected_errors", "Errors only a guard that catches all has caught: bugs.", "guard"
+        )
+
+    def _counter(self, name: str, documentation: str, *labels: str) -> Counter:
+        return Counter(name, documentation, labels, registry=self.registry)
+
+    def _gauge(self, name: str, documentation: str, *labels: str) -> Gauge:
+        return Gauge(name, documentation, labels, registry=self.registry)
+
+    def _info(self, name: str, documentation: str, **values: str) -> None:
+        Info(name, documentation, registry=self.registry).info(values)
+
+    def _batch_seconds(self, what: str, documentation: str) -> BatchHistogram:
+        return BatchHistogram(f"intentstream_{what}_seconds", documentation, EDGES_SECONDS, self.registry, label="tier")
