@@ -7,11 +7,21 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from schemas.errors import UnavailableError
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 Probabilities = npt.NDArray[np.float32]
 """Shape (texts, intents + 1): calibrated, each row sums to 1; the last column is out-of-scope."""
+
+
+class TierUnavailableError(UnavailableError):
+    """A tier has no model, or has not loaded it yet. Not a failure of the tier: the chain asks the next."""
+
+
+class TierBusyError(UnavailableError):
+    """A tier still hangs in a call that was given up at its deadline; it answers nothing until that call returns."""
 
 
 class Tier(Protocol):
@@ -26,4 +36,12 @@ class Tier(Protocol):
 
         Raises:
             TierUnavailableError: There is no model, or it is not loaded yet.
+            TierBusyError: An earlier call hangs.
         """
+
+
+class Model(Protocol):
+    """What computes a tier's answers in this process."""
+
+    def predict(self, texts: Sequence[str]) -> Probabilities:
+        """Return one row a normalised text; blocks the thread that calls it."""

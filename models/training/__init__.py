@@ -1,0 +1,1 @@
+"""Makes models from a catalogue. Serving imports it only where nothing is prepared yet."""
