@@ -48,3 +48,10 @@ class UnavailableError(IntentStreamError):
 
     http_status = 503
     exit_code = 69
+
+
+class UnknownFlagError(IntentStreamError):
+    """No flag has this name; the message lists those that exist."""
+
+    http_status = 404
+    exit_code = 64
