@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
     from confluent_kafka import Message
 
-Headers = list[tuple[str, bytes | None]]
-
 
 class Outgoing(NamedTuple):
     """One record to be written in the transaction that commits its batch."""
@@ -22,7 +20,7 @@ class Outgoing(NamedTuple):
     value: bytes | None
     key: bytes | None
     partition: int
-    headers: Headers | None = None
+    headers: Sequence[tuple[str, bytes | None]] | None = None
 
 
 ANY_PARTITION = -1

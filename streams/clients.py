@@ -14,8 +14,11 @@ Config = dict[str, Any]
 
 _log = logging.getLogger("intentstream.librdkafka")
 
-MAX_RECORD_BYTES = 128 * 1024 * 1024
-"""What a client of ours may hold in one record, uncompressed: a small compressed record can be a large one inside."""
+MAX_RECORD_BYTES = 64 * 1024 * 1024
+"""The largest record we write, uncompressed: what arrived small may be large once decompressed.
+
+Below the 100 MiB that a broker accepts in one request (`socket.request.max.bytes`).
+"""
 
 
 def client_config(settings: Settings) -> Config:

@@ -100,17 +100,20 @@ class Exchange:
         self._stopping = threading.Event()
 
     def open(self) -> None:
-        """Join the group. The producer comes first: it ends the transaction that a killed predecessor left open,
+        """Join the group.
 
-        which would otherwise hold back the committed offsets until it times out.
+        The producer comes first: it ends the transaction that a killed predecessor left open, which would otherwise
+        hold back the committed offsets until it times out.
 
         Raises:
-            UnavailableError: Stopped before the broker answered.
+            UnavailableError: The broker refused, or this was stopped before it answered.
         """
         try:
             self._ready_producer()
         except _StoppingError as error:
             raise UnavailableError("Stopped before the broker answered.") from error
+        except KafkaException as error:
+            raise UnavailableError(f"The broker refused the transactional producer: {error.args[0].str()}") from error
         self._consumer = self._new_consumer()
         self._consumer.subscribe(
             self._topics, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
@@ -228,17 +231,17 @@ class Exchange:
         """Go back to the committed offsets; return whether that worked."""
         with self._fence:
             try:
-                for partition in consumer.committed(consumer.assignment(), timeout=_CALL_SECONDS):
-                    if partition.error is not None:
-                        raise KafkaException(partition.error)
-                    if partition.offset < 0:
-                        partition.offset = OFFSET_BEGINNING
-                    consumer.seek(partition)
+                committed = consumer.committed(consumer.assignment(), timeout=_CALL_SECONDS)
+                for partition in committed:
+                    if partition.error is None:
+                        consumer.seek(_position(partition))
             except KafkaException as error:
                 self._report([error.args[0]])
                 return False
-            self._rewind_due = False
-            return True
+            failed = [partition.error for partition in committed if partition.error is not None]
+            self._report(failed)
+            self._rewind_due = bool(failed)
+            return not failed
 
     def _report(self, errors: Iterable[KafkaError | None]) -> None:
         """Count and log what librdkafka says beside the records.
@@ -281,7 +284,7 @@ class Exchange:
         for topic, value, key, partition, headers in answers:
             while True:
                 try:
-                    produce(topic, value, key, partition, headers=headers)
+                    produce(topic, value, key, partition, headers=headers)  # type: ignore[arg-type]  # a list always, of bytes
                     break
                 except BufferError:
                     producer.poll(0.05)
@@ -312,11 +315,13 @@ class Exchange:
         producer, fatal = self._producer, error.fatal()
         if producer is not None and not fatal:
             try:
-                return self._persist(lambda: producer.abort_transaction(_CALL_SECONDS))
+                self._persist(lambda: producer.abort_transaction(_CALL_SECONDS))
             except KafkaException as failure:
                 _log.warning("intake_abort_failed", code=failure.args[0].name(), detail=failure.args[0].str())
             except _StoppingError:
-                pass  # the next start's producer ends the transaction
+                _log.info("intake_abort_left_to_next_start")
+            else:
+                return
         self._producer = None
 
     def _ready_producer(self) -> Producer:
@@ -330,3 +335,9 @@ class Exchange:
     def _check_stopping(self) -> None:
         if self._stopping.is_set():
             raise _StoppingError
+
+
+def _position(committed: TopicPartition) -> TopicPartition:
+    """Return where to read on: at the committed offset, or from the beginning where nothing was ever committed."""
+    offset = committed.offset if committed.offset >= 0 else OFFSET_BEGINNING
+    return TopicPartition(committed.topic, committed.partition, offset)

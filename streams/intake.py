@@ -43,7 +43,7 @@ class IntakeObserver(Protocol):
         """Show the records not fetched yet, by topic and partition."""
 
 
-class Intake(Service):  # type: ignore[misc]  # mode ships no types
+class Intake(Service):
     """Fetches batches into a channel, commits them with their answers.
 
     Args:
@@ -117,7 +117,7 @@ class Intake(Service):  # type: ignore[misc]  # mode ships no types
             while not self.should_stop:
                 batch = await loop.run_in_executor(self._fetching, self._fetch)
                 if batch is not None:
-                    await self._channel.put(batch)
+                    await self._channel.put(batch)  # type: ignore[arg-type]  # a channel takes any value; Faust types only events
         except MemberFencedError as error:
             _log.critical("intake_fenced", detail=str(error))
             await self.crash(error)

@@ -1,4 +1,4 @@
-"""Sizes batches so that one takes about as long as was asked: large while the stream is fast, small while it is slow."""
+"""Sizes batches so that one takes about as long as was asked: large on a fast stream, small on a slow one."""
 
 from __future__ import annotations
 

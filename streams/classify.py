@@ -1,0 +1,182 @@
+"""Answers a batch: decodes each record, has the texts classified, encodes the results.
+
+No exception leaves it. A record that is no utterance becomes a dead letter; if answering the batch as a whole fails for
+a reason nobody foresaw, its records are answered one by one, and the one at fault becomes a dead letter.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import traceback
+from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
+
+import structlog
+
+from schemas.cloudevents import Headers, Received, decode_utterance
+from schemas.deadletter import dead_letter_headers
+from schemas.errors import InvalidEventError
+from schemas.events import Source, Timings
+from streams.batches import ANY_PARTITION, Outgoing
+from streams.clients import MAX_RECORD_BYTES
+from streams.results import encode_result, encode_review, result_of, review_request, timestamp
+from streams.topics import DEAD_LETTERS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from concurrent.futures import Executor
+
+    from confluent_kafka import Message
+
+    from schemas.events import Result
+    from schemas.settings import Intake
+    from streams.batches import Batch
+    from streams.results import Decision
+
+_log = structlog.get_logger(__name__)
+
+_MAX_BURIED_BYTES = MAX_RECORD_BYTES - 1024 * 1024
+"""Of a dead letter's key, value and headers: a megabyte stays for ours."""
+
+
+class Decider(Protocol):
+    """What turns utterances into answers: the flags, the router, the cache and the chain."""
+
+    async def decide(self, utterances: Sequence[Received]) -> Sequence[Decision]:
+        """Return one decision for each utterance, in their order."""
+
+
+class ClassifyObserver(Protocol):
+    """Who counts what was answered. Called from any thread, once a batch; must not block."""
+
+    def answered(self, results: Sequence[Result]) -> None:
+        """Count a batch's results."""
+
+    def dead_lettered(self, code: str) -> None:
+        """Count a record that could not be processed."""
+
+
+class Request(NamedTuple):
+    """One record of a batch, decoded."""
+
+    record: Message
+    source: Source
+    received: Received
+
+
+class Classify:
+    """The agent's work on one batch.
+
+    Args:
+        decider: What turns texts into answers.
+        settings: Limits, and when to ask people.
+        worker_id: Who we are, for dead letters.
+        codec: A thread for decoding and encoding, which would hold up the event loop.
+        observer: Who counts.
+    """
+
+    def __init__(
+        self, *, decider: Decider, settings: Intake, worker_id: str, codec: Executor, observer: ClassifyObserver
+    ) -> None:
+        self._decider = decider
+        self._settings = settings
+        self._worker_id = worker_id
+        self._codec = codec
+        self._observer = observer
+
+    async def __call__(self, batch: Batch) -> list[Outgoing]:
+        """Return what is to be written for a batch: a result or a dead letter for each of its records."""
+        try:
+            return await self._answer(batch.records)
+        except Exception as error:  # noqa: BLE001 - the agent's guard: what nobody foresaw is looked for record by record
+            _log.error("classify_batch_failed", records=len(batch.records), error=_describe(error))
+        outgoing = []
+        for record in batch.records:
+            try:
+                outgoing += await self._answer([record])
+            except Exception as error:  # noqa: BLE001 - the record's guard: one must not hold up its partition
+                source = source_of(record)
+                _log.error("classify_record_failed", source=str(source), error=_describe(error))
+                fault = InvalidEventError("internal_error", f"Answering it failed: {type(error).__name__}.")
+                outgoing.append(self._bury(record, fault))
+        return outgoing
+
+    async def _answer(self, records: Sequence[Message]) -> list[Outgoing]:
+        loop = asyncio.get_running_loop()
+        requests, outgoing = await loop.run_in_executor(self._codec, self._decode, records)
+        if not requests:
+            return outgoing
+        begun = time.time()
+        decisions = await self._decider.decide([request.received for request in requests])
+        results, encoded = await loop.run_in_executor(self._codec, self._encode, requests, decisions, begun)
+        self._observer.answered(results)
+        return outgoing + encoded
+
+    # On the codec's thread.
+
+    def _decode(self, records: Sequence[Message]) -> tuple[list[Request], list[Outgoing]]:
+        """Return the utterances among the records, and dead letters for the others."""
+        requests, outgoing = [], []
+        limit = self._settings.max_text_characters
+        for record in records:
+            source = source_of(record)
+            try:
+                received = decode_utterance(record.value(), headers_of(record), source, max_text_characters=limit)
+                requests.append(Request(record, source, received))
+            except InvalidEventError as fault:
+                outgoing.append(self._bury(record, fault))
+        return requests, outgoing
+
+    def _encode(
+        self, requests: Sequence[Request], decisions: Sequence[Decision], begun: float
+    ) -> tuple[list[Result], list[Outgoing]]:
+        """Return the results and their records, and those of the review requests."""
+        now = time.time()
+        time_text, seconds = timestamp(now), max(0.0, now - begun)
+        results, outgoing = [], []
+        for (record, source, received), decision in zip(requests, decisions, strict=True):
+            queued = max(0.0, begun - record.timestamp()[1] / 1000)
+            timings = Timings(queue_seconds=queued, classify_seconds=seconds)
+            result = result_of(received, decision, timings, source)
+            results.append(result)
+            outgoing.append(encode_result(result, received, record.key(), source.partition, time_text))
+            review = review_request(result, self._settings.review_below_confidence)
+            if review is not None:
+                outgoing.append(encode_review(review, received, time_text))
+        return results, outgoing
+
+    def _bury(self, record: Message, fault: InvalidEventError) -> Outgoing:
+        """Return the dead letter: key, value and headers unchanged, and why."""
+        self._observer.dead_lettered(fault.code)
+        source, value = source_of(record), record.value()
+        if len(record) > _MAX_BURIED_BYTES:
+            value = None
+            fault = InvalidEventError(
+                "record_too_large",
+                f"{fault} Its {len(record)} bytes are more than a dead letter holds: they stay at {source}.",
+            )
+        headers = dead_letter_headers(
+            headers_of(record),
+            source,
+            fault,
+            failed_by=f"{__name__}.{type(self).__name__}",
+            worker_id=self._worker_id,
+            time_text=timestamp(time.time()),
+        )
+        return Outgoing(DEAD_LETTERS, value, record.key(), ANY_PARTITION, headers)
+
+
+def source_of(record: Message) -> Source:
+    """Return where a consumed record stands."""
+    return Source(topic=record.topic() or "", partition=record.partition() or 0, offset=record.offset() or 0)
+
+
+def headers_of(record: Message) -> Headers | None:
+    """Return a consumed record's headers: a consumer always gets them as a list, with bytes or None as values."""
+    return cast("Headers | None", record.headers())
+
+
+def _describe(error: Exception) -> str:
+    """Return an error's type and place; its message may quote what a user said."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} at {frame.filename}:{frame.lineno}"

@@ -1,0 +1,89 @@
+"""Turns answers into the events we publish: one result an utterance, and a review request where people should look."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from schemas.cloudevents import event_headers, partition_key
+from schemas.events import CE_TYPES, Alternative, Result, ReviewRequest, Source, Timings
+from streams.batches import ANY_PARTITION, Outgoing
+from streams.topics import FEEDBACK, RESULTS
+
+if TYPE_CHECKING:
+    from models.answer import Answer
+    from schemas.cloudevents import Received
+
+_encoder = msgspec.json.Encoder()
+_RESULT_TYPE = CE_TYPES[Result]
+_REVIEW_TYPE = CE_TYPES[ReviewRequest]
+_MAX_CHOICES = 3
+
+
+class Decision(NamedTuple):
+    """One utterance's answer, and what it was decided under."""
+
+    answer: Answer
+    strategy: str
+    release: str
+    flags_revision: int = 0
+
+
+def result_of(received: Received, decision: Decision, timings: Timings, source: Source | None) -> Result:
+    """Return the result of one utterance; without a source, its id is derived from the utterance's."""
+    utterance, answer = received.utterance, decision.answer
+    utterance_id = utterance.id or ""
+    return Result(
+        id=str(source) if source else f"{utterance_id}/result",
+        utterance_id=utterance_id,
+        intent=answer.intent,
+        confidence=answer.confidence,
+        alternatives=answer.alternatives,
+        tier=answer.tier,
+        tried=answer.tried,
+        degraded=answer.degraded,
+        strategy=decision.strategy,
+        release=decision.release,
+        flags_revision=decision.flags_revision,
+        cached=answer.cached,
+        user_id=utterance.user_id,
+        conversation_id=utterance.conversation_id,
+        source=source,
+        timings=timings,
+    )
+
+
+def review_request(result: Result, below_confidence: float) -> ReviewRequest | None:
+    """Return what to ask people about a result, or None if it is in scope and sure enough."""
+    if result.intent is not None and result.confidence >= below_confidence:
+        return None
+    first = Alternative(intent=result.intent, confidence=result.confidence)
+    return ReviewRequest(
+        utterance_id=result.utterance_id,
+        result_id=result.id,
+        reason="out_of_scope" if result.intent is None else "uncertain",
+        choices=(first, *result.alternatives)[:_MAX_CHOICES],
+        user_id=result.user_id,
+        source=result.source,
+    )
+
+
+def encode_result(result: Result, received: Received, key: bytes | None, partition: int, time_text: str) -> Outgoing:
+    """Return the record of a result: the utterance's key, or what the key should have been, and its trace."""
+    if key is None:
+        key = (partition_key(received.utterance) or result.id).encode()
+    headers = event_headers(_RESULT_TYPE, result.id, time_text, received.traceparent)
+    return Outgoing(RESULTS, _encoder.encode(result), key, partition, headers)
+
+
+def encode_review(review: ReviewRequest, received: Received, time_text: str) -> Outgoing:
+    """Return the record of a review request."""
+    headers = event_headers(_REVIEW_TYPE, f"{review.result_id}/review", time_text, received.traceparent)
+    return Outgoing(FEEDBACK, _encoder.encode(review), review.utterance_id.encode(), ANY_PARTITION, headers)
+
+
+def timestamp(seconds: float) -> str:
+    """Return Unix time as RFC 3339 in UTC, to the millisecond."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
