@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 
 import msgspec
 
@@ -22,11 +22,11 @@ class FlagDefinition(msgspec.Struct, frozen=True, kw_only=True):
     default: bool
     owner: str
     description: str
-    remove_after: datetime.date
+    remove_after: dt.date
 
 
-_NEXT_YEAR = datetime.date(2027, 12, 31)
-_YEAR_AFTER = datetime.date(2028, 12, 31)
+_NEXT_YEAR = dt.date(2027, 12, 31)
+_YEAR_AFTER = dt.date(2028, 12, 31)
 
 DEFINITIONS: tuple[FlagDefinition, ...] = (
     FlagDefinition(

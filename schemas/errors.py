@@ -7,10 +7,12 @@ class IntentStreamError(Exception):
     """Something intentstream refuses or cannot do; the message says what was wrong and what to do.
 
     Attributes:
+        code: A stable word for the kind of fault, for programs.
         http_status: What an HTTP caller is answered.
         exit_code: What a shell is answered, after sysexits.h.
     """
 
+    code = "internal"
     http_status = 500
     exit_code = 70
 
@@ -19,7 +21,7 @@ class InvalidEventError(IntentStreamError):
     """A record that is no event of ours. It goes to the dead-letter topic; sending it again unchanged will not help.
 
     Attributes:
-        code: A stable word for the kind of fault, used in metrics and headers.
+        code: Which fault it was; used in metrics and headers, too.
     """
 
     http_status = 400
@@ -33,12 +35,14 @@ class InvalidEventError(IntentStreamError):
 class InvalidSettingsError(IntentStreamError):
     """Settings that cannot be used: every fault at once, each with its name and what it may be."""
 
+    code = "invalid_settings"
     exit_code = 78
 
 
 class InvalidCatalogueError(IntentStreamError):
     """A catalogue that cannot be served: every fault at once, each with its line."""
 
+    code = "invalid_catalogue"
     http_status = 422
     exit_code = 65
 
@@ -46,6 +50,7 @@ class InvalidCatalogueError(IntentStreamError):
 class UnavailableError(IntentStreamError):
     """Something outside this process is away; trying again later is right."""
 
+    code = "unavailable"
     http_status = 503
     exit_code = 69
 
@@ -53,5 +58,6 @@ class UnavailableError(IntentStreamError):
 class UnknownFlagError(IntentStreamError):
     """No flag has this name; the message lists those that exist."""
 
+    code = "unknown_flag"
     http_status = 404
     exit_code = 64

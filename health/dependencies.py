@@ -1,0 +1,98 @@
+"""How each dependency is asked: with the cheapest request that it can only answer if it works."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import asyncpg
+from confluent_kafka import KafkaException
+from redis.asyncio import Redis
+from redis.exceptions import NoPermissionError, RedisError
+
+from schemas.errors import UnavailableError
+
+if TYPE_CHECKING:
+    from confluent_kafka.admin import AdminClient
+
+
+class KafkaDependency:
+    """The broker, asked to describe its cluster."""
+
+    name = "kafka"
+
+    def __init__(self, admin: AdminClient, *, timeout_seconds: float = 2.0) -> None:
+        self._admin = admin
+        self._timeout_seconds = timeout_seconds
+
+    async def ask(self) -> str | None:
+        """Ask for the cluster's nodes; Kafka tells no version.
+
+        Raises:
+            UnavailableError: No broker answered.
+        """
+        try:
+            await asyncio.wrap_future(self._admin.describe_cluster(request_timeout=self._timeout_seconds))
+        except KafkaException as error:
+            raise UnavailableError(f"Kafka: {error.args[0].str()}") from error
+        return None
+
+    async def close(self) -> None:
+        """Do nothing: the client is its owner's."""
+
+
+class RedisDependency:
+    """Redis, asked for a PONG."""
+
+    name = "redis"
+
+    def __init__(self, url: str, *, timeout_seconds: float = 2.0) -> None:
+        self._client = Redis.from_url(url, socket_timeout=timeout_seconds, socket_connect_timeout=timeout_seconds)
+
+    async def ask(self) -> str | None:
+        """Ask for a PONG, and for the version if we may.
+
+        Raises:
+            UnavailableError: There was none.
+        """
+        try:
+            await self._client.ping()
+            return str((await self._client.info("server"))["redis_version"])
+        except NoPermissionError:  # a least-privilege user may PING and not INFO
+            return None
+        except (RedisError, OSError) as error:
+            raise UnavailableError(f"Redis: {error}") from error
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+
+class PostgresDependency:
+    """Postgres, asked to select 1 on a connection of its own: that it takes new ones is part of the question."""
+
+    name = "postgres"
+
+    def __init__(self, dsn: str, *, timeout_seconds: float = 2.0) -> None:
+        self._dsn = dsn
+        self._timeout_seconds = timeout_seconds
+
+    async def ask(self) -> str | None:
+        """Connect and select 1.
+
+        Raises:
+            UnavailableError: It could not be done.
+        """
+        try:
+            connection = await asyncpg.connect(self._dsn, timeout=self._timeout_seconds)
+            try:
+                await connection.fetchval("SELECT 1", timeout=self._timeout_seconds)
+                version = connection.get_server_version()
+                return f"{version.major}.{version.minor}"
+            finally:
+                await connection.close(timeout=self._timeout_seconds)
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+            raise UnavailableError(f"Postgres: {error or type(error).__name__}") from error
+
+    async def close(self) -> None:
+        """Do nothing: each question has its own connection."""

@@ -1,0 +1,105 @@
+"""What every request goes through: it is counted and timed by route, and no error reaches the caller raw."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from typing import TYPE_CHECKING
+
+import structlog
+from aiohttp import hdrs, web
+
+from health.logs import describe_fault
+from schemas.errors import IntentStreamError
+
+if TYPE_CHECKING:
+    from aiohttp.typedefs import Handler, Middleware
+
+    from health.metrics import Metrics
+
+_log = structlog.get_logger(__name__)
+
+UNMATCHED = "unmatched"
+"""The route of a request that meets none; its path, which anyone can make up, becomes no label."""
+
+_CLIENT_LEFT = "499"
+"""What nginx calls a request whose sender went away before there was an answer."""
+
+_SECURITY_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+
+
+def protect(app: web.Application, metrics: Metrics) -> None:
+    """Put everything in this module around an application, before it starts."""
+    app.middlewares.extend([measure(metrics), answer_errors(metrics)])
+    app.on_response_prepare.append(add_security_headers)
+
+
+def measure(metrics: Metrics) -> Middleware:
+    """Count and time each request by method, route template and status."""
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        method = request.method if request.method in hdrs.METH_ALL else "other"
+        route = _route_template(request)
+        status = _CLIENT_LEFT
+        started = time.perf_counter()
+        with metrics.http_requests_active.track_inprogress():
+            try:
+                response = await handler(request)
+                status = str(response.status)
+            finally:
+                metrics.http_requests.labels(method, route, status).inc()
+                metrics.http_request_seconds.labels(method, route).observe(time.perf_counter() - started)
+        return response
+
+    return middleware
+
+
+def answer_errors(metrics: Metrics) -> Middleware:
+    """Answer errors with `{"error": {"code", "message"}}`; one nobody expected with an incident id, and no more."""
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except IntentStreamError as error:
+            return problem(error.http_status, error.code, str(error))
+        except web.HTTPException as error:
+            if error.status < web.HTTPBadRequest.status_code:
+                raise
+            allow = {"Allow": error.headers[hdrs.ALLOW]} if hdrs.ALLOW in error.headers else {}
+            return problem(error.status, _snake_case(error.reason), f"{error.reason}.", allow)
+        except Exception as error:  # noqa: BLE001 - the last guard before the caller; logged under an id and counted
+            incident = secrets.token_hex(8)
+            metrics.unexpected_errors.labels("http").inc()
+            _log.error("request_failed", incident=incident, route=_route_template(request), **describe_fault(error))
+            return problem(500, "internal", f"Something went wrong here; it was logged as incident {incident}.")
+
+    return middleware
+
+
+async def add_security_headers(_request: web.Request, response: web.StreamResponse) -> None:
+    """Forbid what no answer of ours needs; an answer that needs more has said so already."""
+    response.headers[hdrs.SERVER] = "intentstream"
+    for name, value in _SECURITY_HEADERS.items():
+        response.headers.setdefault(name, value)
+
+
+def problem(status: int, code: str, message: str, headers: dict[str, str] | None = None) -> web.Response:
+    """Return an error as every route of ours answers it."""
+    return web.json_response({"error": {"code": code, "message": message}}, status=status, headers=headers)
+
+
+def _route_template(request: web.Request) -> str:
+    resource = request.match_info.route.resource
+    return UNMATCHED if resource is None else resource.canonical
+
+
+def _snake_case(reason: str) -> str:
+    return re.sub(r"\W+", "_", reason).lower()
