@@ -9,32 +9,46 @@ from typing import TYPE_CHECKING
 
 import re2
 
+from schemas.errors import InvalidCatalogueError
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 MAX_PATTERN_CHARACTERS = 512
+_MAX_BYTES = 256 * 2**20  # a limit, not a reservation: 3,000 patterns with bounded gaps took 155 MB
 
 
 def _options() -> re2.Options:
     options = re2.Options()
     options.case_sensitive = False
     options.log_errors = False  # an error is raised; RE2 would also print it
+    options.max_mem = _MAX_BYTES
     return options
 
 
 class PatternSet:
-    """Patterns searched together, anywhere in a text, without regard to case."""
+    """Patterns searched together, anywhere in a text, without regard to case. Safe to share between threads."""
 
     def __init__(self, patterns: Iterable[str]) -> None:
-        """Compile the patterns, each of which `pattern_fault` has passed."""
+        """Compile the patterns, each of which `pattern_fault` has passed.
+
+        Raises:
+            InvalidCatalogueError: Together they need too much memory.
+        """
         self._set = re2.Set.SearchSet(_options())
         self._size = sum(1 for pattern in patterns if self._set.Add(pattern) is not None)
-        if self._size:
+        if not self._size:
+            return
+        try:
             self._set.Compile()
+        except re2.error as error:
+            raise InvalidCatalogueError(
+                f"the patterns together need more than {_MAX_BYTES // 2**20} MiB; remove some or shorten their repeats"
+            ) from error
 
     def matches(self, text: str) -> list[int]:
         """Return the positions of the patterns that match the text, ascending."""
-        return sorted(self._set.Match(text)) if self._size else []
+        return sorted(self._set.Match(text) or ()) if self._size else []  # None where nothing matches
 
 
 def pattern_fault(pattern: str) -> str | None:
