@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,41 @@ if TYPE_CHECKING:
 
 JARS = Path(__file__).parents[1] / ".intentstream" / "jars"  # shared with `intentstream up`: brought once a checkout
 
+# Taken out of the environment: it is no setting, and what the tests start would refuse it.
+TEST_DATA = os.environ.pop("INTENTSTREAM_TEST_DATA", None)
+
+
+class NamedServer(EmbeddedServer):
+    """A server of the user's own, which tests may use and not touch."""
+
+    def __init__(self, program: Program, *, folder: Path, endpoint: str) -> None:
+        super().__init__(program, folder=folder, port=0)
+        self._endpoint = endpoint
+
+    @property
+    def endpoint(self) -> str:
+        return self._endpoint
+
+    def _spare(self) -> None:
+        pytest.skip(f"needs a {self.program.name} of its own to stop and start")
+
+    def stop(self) -> None:
+        self._spare()
+
+    def kill(self) -> None:
+        self._spare()
+
+    def suspend(self) -> None:
+        self._spare()
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Path:
+    """The folder of public data sets."""
+    if TEST_DATA is None:
+        pytest.skip("needs public data sets: name their folder in INTENTSTREAM_TEST_DATA")
+    return Path(TEST_DATA)
+
 
 def _serve(program: Program, folders: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
     server = EmbeddedServer(program, folder=folders.mktemp(program.name), port=free_port())
@@ -32,9 +68,14 @@ def _serve(program: Program, folders: pytest.TempPathFactory) -> Iterator[Embedd
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
     """A broker; `endpoint` is its bootstrap servers. Topic names are each test's own to keep apart.
 
-    A test that stops, kills or suspends it leaves it running again.
+    A test that stops, kills or suspends it leaves it running again. Where the user names a broker, that is taken.
     """
-    yield from _serve(KafkaProgram(jars=JARS), tmp_path_factory)
+    program = KafkaProgram(jars=JARS)
+    named = os.environ.get("INTENTSTREAM_KAFKA__BOOTSTRAP_SERVERS")
+    if named:
+        yield NamedServer(program, folder=tmp_path_factory.mktemp("kafka"), endpoint=named)
+    else:
+        yield from _serve(program, tmp_path_factory)
 
 
 @pytest.fixture(scope="session")

@@ -133,6 +133,9 @@ def _properties(logs: Path, port: int) -> str:
         "transaction.abort.timed.out.transaction.cleanup.interval.ms": 1_000,
         "transaction.max.timeout.ms": 900_000,
         "controlled.shutdown.max.retries": 1,
+        # A broker that was killed may come back only when its last registration has run out: 9 s unless told otherwise.
+        "broker.session.timeout.ms": 3_000,
+        "broker.heartbeat.interval.ms": 500,
         "num.network.threads": 2,
         "num.io.threads": max(2, os.cpu_count() or 2),
         "log.cleaner.dedupe.buffer.size": 16 * 1024 * 1024,

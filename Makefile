@@ -1,0 +1,51 @@
+# The daily commands. `make run` and `make test` each do all the set-up they need, inside this folder. What the machine
+# must have: Python 3.11 or 3.12, Java 17 or newer, and Maven; or, instead of the latter two, a broker named in
+# INTENTSTREAM_KAFKA__BOOTSTRAP_SERVERS.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+BIN := .venv/bin
+STEP := infra/step.sh
+
+.PHONY: help run test test-steps check format generate install install-dev clean
+
+help: ## Show these lines
+	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:.*## /\t/' | expand -t 14
+
+run: ## Start everything and watch utterances become intents; Ctrl-C stops it
+	@$(STEP) "Installing what serving needs" $(MAKE) install
+	@exec infra/foreground.sh $(BIN)/intentstream up
+
+test: ## Check and test everything
+	@$(STEP) "make test" $(MAKE) test-steps
+
+test-steps:
+	@$(STEP) "Installing what the tests need" $(MAKE) install-dev
+	@$(MAKE) check
+	@$(STEP) "Tests" $(BIN)/pytest $(PYTEST_ARGS)
+
+check: ## Lint, formatting, types, arrows of import, generated files
+	@$(STEP) "Lint" $(BIN)/ruff check --quiet
+	@$(STEP) "Formatting" $(BIN)/ruff format --check --quiet
+	@$(STEP) "Types" $(BIN)/mypy
+	@$(STEP) "Arrows of import" $(BIN)/lint-imports
+	@$(STEP) "Generated files" $(BIN)/python -m infra.generate --check
+
+format: ## Format the code and mend what can be mended
+	@$(BIN)/ruff check --fix
+	@$(BIN)/ruff format
+
+generate: ## Write the generated files anew
+	@$(BIN)/python -m infra.generate
+
+install: ## Install what serving needs, and not torch
+	@infra/install.sh --no-dev --inexact
+
+install-dev: ## Install what the checks and tests need, too
+	@infra/install.sh --inexact
+
+clean: ## Remove all that was installed or written here, the embedded servers' data too
+	@rm -rf .venv .uv .intentstream dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
