@@ -68,14 +68,14 @@ def configure_logging(
 def describe_fault(error: BaseException) -> dict[str, object]:
     """Return what may be logged of an exception: its type, where it came from, its message if that is safe."""
     fault: dict[str, object] = {
-        "exception": f"{type(error).__module__}.{type(error).__qualname__}",
-        "stack": [
+        "error": f"{type(error).__module__}.{type(error).__qualname__}",
+        "error_stack": [
             f"{frame.f_globals.get('__name__', '?')}:{line} {frame.f_code.co_name}"
             for frame, line in traceback.walk_tb(error.__traceback__)
         ],
     }
     if isinstance(error, _SPEAKABLE):
-        fault["message"] = str(error)
+        fault["error_message"] = str(error)
     return fault
 
 
