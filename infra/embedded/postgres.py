@@ -41,7 +41,7 @@ class PostgresProgram:
         if not data.exists():
             say("making its data folder")
             _initialise(data, cancelled)
-        command = [str(_program("postgres")), "-D", str(data), "-p", str(port), "-h", ports.LOOPBACK]
+        command = [str(find_program("postgres")), "-D", str(data), "-p", str(port), "-h", ports.LOOPBACK]
         command += ["-k", "", "-c", "shared_buffers=32MB", "-c", "max_connections=50"]
         # SIGINT is what Postgres calls a fast shutdown: it does not wait for clients to leave.
         return Launch(command=command, user=_user(), stop_signal=signal.SIGINT)
@@ -59,7 +59,12 @@ class PostgresProgram:
         return f"postgresql://{ROLE}@{ports.LOOPBACK}:{port}/{DATABASE}"
 
 
-def _program(name: str) -> Path:
+def find_program(name: str) -> Path:
+    """Return the path of one of Postgres's programs, such as "psql".
+
+    Raises:
+        MissingProgramError: The package is not installed.
+    """
     return find_packaged(
         "pgserver", f"pginstall/bin/{name}", server="Postgres", setting="INTENTSTREAM_POSTGRES__DSN (postgresql://…)"
     )
@@ -82,7 +87,7 @@ def _initialise(data: Path, cancelled: threading.Event) -> None:
     user = _user()
     if user:
         os.chown(unfinished, *user)
-    command = [str(_program("initdb")), "-D", str(unfinished), "-U", ROLE, "--auth=trust", "--encoding=UTF8"]
+    command = [str(find_program("initdb")), "-D", str(unfinished), "-U", ROLE, "--auth=trust", "--encoding=UTF8"]
     command += ["--locale=C", "--no-instructions"]
     initdb = Child(Launch(command=command, user=user), folder=data.parent, log_file=log_file)
     try:
@@ -97,7 +102,7 @@ def _initialise(data: Path, cancelled: threading.Event) -> None:
 
 
 def _query(port: int, database: str, query: str) -> bool:
-    command = [str(_program("psql")), "-X", "-q", "-h", ports.LOOPBACK, "-p", str(port), "-U", ROLE, "-d", database]
+    command = [str(find_program("psql")), "-X", "-q", "-h", ports.LOOPBACK, "-p", str(port), "-U", ROLE, "-d", database]
     try:
         asked = subprocess.run([*command, "-c", query], capture_output=True, check=False, timeout=_QUERY_SECONDS)
     except subprocess.TimeoutExpired:

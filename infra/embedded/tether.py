@@ -53,6 +53,7 @@ def _stop_when_abandoned(server: int, stop_signal: int, grace_seconds: float) ->
     while os.getppid() == server:  # a parent's pid is not reused while we are its child
         if not asked:
             os.kill(server, stop_signal)
+            os.kill(server, signal.SIGCONT)  # a frozen one would not hear
             asked = True
         elif time.monotonic() > deadline:
             os.killpg(server, signal.SIGKILL)

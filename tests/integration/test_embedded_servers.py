@@ -9,6 +9,9 @@ from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 from redis import Redis
 
+from infra.embedded.broker_version import check_broker
+from schemas.settings import Kafka
+
 if TYPE_CHECKING:
     from infra.embedded.server import EmbeddedServer
 
@@ -57,3 +60,7 @@ def test_a_broker_killed_and_started_again_still_has_its_records(kafka: Embedded
         assert record.value() == b"hello"
     finally:
         consumer.close()
+
+
+def test_the_embedded_broker_is_new_enough(kafka: EmbeddedServer) -> None:
+    check_broker(Kafka(bootstrap_servers=kafka.endpoint))
