@@ -5,18 +5,28 @@ A name that is not in the tree is refused, wherever it comes from, so that a typ
 
 from __future__ import annotations
 
+import difflib
 import os
 import socket
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+    TomlConfigSettingsSource,
+)
 
 from schemas.errors import InvalidSettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator
+
+    from pydantic.fields import FieldInfo
+    from pydantic_core import ErrorDetails
 
 PREFIX = "INTENTSTREAM_"
 FILE_VARIABLE = "INTENTSTREAM_FILE"
@@ -33,10 +43,14 @@ class Kafka(_Section):
     """The broker."""
 
     bootstrap_servers: str | None = Field(None, description="host:port,…; left out: the embedded broker.")
-    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
-    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
-    sasl_username: str | None = None
-    sasl_password: SecretStr | None = None
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="Whether the line is encrypted, and whether we log in."
+    )
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        "SCRAM-SHA-512", description="How we log in, where the protocol says that we do."
+    )
+    sasl_username: str | None = Field(None, description="Who we log in as.")
+    sasl_password: SecretStr | None = Field(None, description="What we prove it with.")
     ssl_ca_location: Path | None = Field(None, description="PEM file of the authorities to trust.")
 
 
@@ -44,8 +58,8 @@ class Topics(_Section):
     """How `topics apply` creates topics."""
 
     partitions: int = Field(8, ge=1, le=10_000, description="Of utterances, results, feedback and dead letters.")
-    replication_factor: int = Field(1, ge=1, le=10)
-    min_insync_replicas: int = Field(1, ge=1, le=10)
+    replication_factor: int = Field(1, ge=1, le=10, description="Copies of each record; 3 in production.")
+    min_insync_replicas: int = Field(1, ge=1, le=10, description="Copies that must be there to accept a record.")
     max_record_bytes: int = Field(1_048_588, ge=1_024, description="Of an utterance record; Kafka's own default.")
 
 
@@ -55,20 +69,23 @@ class Worker(_Section):
     id: str = Field(
         default_factory=lambda: f"{socket.gethostname()}-1",
         pattern=r"^[A-Za-z0-9._-]{1,200}$",
-        description="Static group member and transactional id: two live workers must not share one.",
+        description="Static group member and transactional id, which no two live workers may share; left out: "
+        "the host's name and `-1`.",
     )
-    group_id: str = Field("intentstream", pattern=r"^[A-Za-z0-9._-]{1,200}$")
+    group_id: str = Field(
+        "intentstream", pattern=r"^[A-Za-z0-9._-]{1,200}$", description="The consumer group that shares the partitions."
+    )
 
 
 class Intake(_Section):
     """How batches are fetched and committed."""
 
-    max_batch_records: int = Field(2_000, ge=1, le=100_000)
+    max_batch_records: int = Field(10_000, ge=1, le=100_000, description="The most that one transaction answers.")
     target_batch_seconds: float = Field(0.1, gt=0, le=10, description="Batches are sized to take about this long.")
     session_timeout_seconds: float = Field(6.0, ge=6, le=300, description="The broker's minimum is 6 by default.")
     transaction_timeout_seconds: float = Field(5.0, ge=1, le=300, description="Keep it below the session timeout.")
     drain_seconds: float = Field(3.0, ge=0, le=60, description="For batches in flight when partitions are revoked.")
-    max_text_characters: int = Field(4_096, ge=1, le=100_000)
+    max_text_characters: int = Field(4_096, ge=1, le=100_000, description="Longer texts become dead letters.")
     review_below_confidence: float = Field(0.5, ge=0, le=1, description="Less sure answers are sent to review.")
 
 
@@ -92,9 +109,9 @@ class Models(_Section):
 class Cache(_Section):
     """Answers remembered in this process and in Redis."""
 
-    local_entries: int = Field(20_000, ge=0)
-    redis_timeout_seconds: float = Field(0.05, gt=0, le=5)
-    ttl_seconds: int = Field(86_400, ge=1)
+    local_entries: int = Field(20_000, ge=0, description="Answers that this process remembers; 0: none.")
+    redis_timeout_seconds: float = Field(0.05, gt=0, le=5, description="Of one question for a whole batch.")
+    ttl_seconds: int = Field(86_400, ge=1, description="How long Redis remembers an answer.")
 
 
 class Redis(_Section):
@@ -112,23 +129,23 @@ class Postgres(_Section):
 class Web(_Section):
     """The HTTP server of a worker."""
 
-    host: str = "127.0.0.1"
+    host: str = Field("127.0.0.1", description="The address it listens on; 0.0.0.0: all of them.")
     port: int = Field(8001, ge=0, le=65_535, description="0: any free port.")
-    max_request_bytes: int = Field(65_536, ge=1_024)
+    max_request_bytes: int = Field(65_536, ge=1_024, description="Larger requests are refused.")
 
 
 class Embedded(_Section):
     """The servers that `intentstream up` starts where none is named."""
 
-    kafka_port: int = Field(9092, ge=1, le=65_535)
-    redis_port: int = Field(16379, ge=1, le=65_535)
-    postgres_port: int = Field(15432, ge=1, le=65_535)
+    kafka_port: int = Field(9092, ge=1, le=65_535, description="Of the embedded Kafka.")
+    redis_port: int = Field(16379, ge=1, le=65_535, description="Of the embedded Redis.")
+    postgres_port: int = Field(15432, ge=1, le=65_535, description="Of the embedded Postgres.")
 
 
 class Logs(_Section):
     """What a worker says on standard error."""
 
-    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Less than this is not said.")
     format: Literal["auto", "json", "text"] = Field("auto", description="auto: text on a terminal, else JSON.")
 
 
@@ -203,36 +220,53 @@ def load_settings() -> Settings:
     try:
         settings = Settings()
     except ValidationError as error:
-        faults += [_describe(fault) for fault in error.errors(include_input=False)]
-    except ValueError as error:  # a TOML file that is not TOML
-        faults.append(f"{file}: {error}")
+        # Of an unknown variable pydantic may complain, too, by the same name.
+        faults = {variable_name(fault["loc"]): _describe(fault) for fault in error.errors(include_input=False)} | faults
+    except SettingsError as error:  # a variable for a whole section, which is already among the unknown ones
+        faults = faults or {"": str(error)}
+    except (ValueError, OSError) as error:  # a file that is not TOML, or that cannot be read
+        faults[str(file)] = f"{file}: {error}"
     if faults:
-        raise InvalidSettingsError("These settings cannot be used:\n" + "\n".join(f"  {fault}" for fault in faults))
+        lines = "\n".join(f"  {fault}" for fault in faults.values())
+        raise InvalidSettingsError(f"These settings cannot be used:\n{lines}")
     return settings
 
 
-def _unknown_variables(environment: Mapping[str, str]) -> list[str]:
-    """Return a line for each variable with our prefix that names no setting (pydantic-settings passes over those)."""
-    known = {PREFIX + name.upper() for name in _names(Settings)} | {FILE_VARIABLE}
-    return [
-        f"{name}: there is no such setting; `intentstream settings` lists them"
-        for name in sorted(environment)
-        if name.startswith(PREFIX) and name not in known
-    ]
-
-
-def _names(model: type[BaseModel], prefix: str = "") -> list[str]:
-    names = []
+def setting_fields(model: type[BaseModel], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], FieldInfo]]:
+    """Yield every setting of the tree with its path, such as `("kafka", "sasl_username")`."""
     for name, field in model.model_fields.items():
         kind = field.annotation
         if isinstance(kind, type) and issubclass(kind, _Section):
-            names += _names(kind, f"{prefix}{name}__")
+            yield from setting_fields(kind, (*path, name))
         else:
-            names.append(prefix + name)
-    return names
+            yield (*path, name), field
 
 
-def _describe(fault: Mapping[str, Any]) -> str:
+def variable_name(path: Iterable[object]) -> str:
+    """Return the environment variable of a setting."""
+    return PREFIX + "__".join(str(part).upper() for part in path)
+
+
+def _unknown_variables(environment: Iterable[str]) -> dict[str, str]:
+    """Return a line for each variable with our prefix that names no setting (pydantic-settings passes over some)."""
+    known = [variable_name(path) for path, _ in setting_fields(Settings)]
+    unknown = {}
+    for variable in sorted(environment):
+        name = variable.upper()  # pydantic-settings reads lower case, too
+        if name.startswith(PREFIX) and name not in known and name != FILE_VARIABLE:
+            unknown[name] = f"{variable}: there is no such setting; {_suggestion(name, known)}"
+    return unknown
+
+
+def _describe(fault: ErrorDetails) -> str:
     """Say what is wrong with one setting; never its value, which may be a secret."""
-    where = "__".join(str(part).upper() for part in fault["loc"])
-    return f"{PREFIX}{where} ({'.'.join(map(str, fault['loc']))} in the file): {fault['msg']}"
+    path = ".".join(map(str, fault["loc"]))
+    if fault["type"] == "extra_forbidden":
+        known = [".".join(path) for path, _ in setting_fields(Settings)]
+        return f"{path} in the file: there is no such setting; {_suggestion(path, known)}"
+    return f"{variable_name(fault['loc'])} ({path} in the file): {fault['msg']}"
+
+
+def _suggestion(name: str, known: list[str]) -> str:
+    nearest = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {nearest[0]}?" if nearest else "`intentstream settings` lists them"

@@ -1,0 +1,151 @@
+"""Where settings come from, what is refused, and what is never shown."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from schemas.errors import InvalidSettingsError
+from schemas.settings import load_settings
+from schemas.settings_table import describe_settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SECRET = "correct-horse-battery"  # noqa: S105 - what must not show up
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in os.environ:
+        if name.upper().startswith("INTENTSTREAM_"):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def faults() -> list[str]:
+    with pytest.raises(InvalidSettingsError) as refused:
+        load_settings()
+    return str(refused.value).splitlines()[1:]
+
+
+def test_nothing_said_everything_has_a_default() -> None:
+    settings = load_settings()
+    assert settings.web.port == 8001
+    assert settings.kafka_servers == "127.0.0.1:9092"
+    assert settings.redis_url == "redis://127.0.0.1:16379/0"
+    assert settings.postgres_dsn == "postgresql://intentstream@127.0.0.1:15432/intentstream"
+
+
+def test_the_environment_stands_above_the_file_and_the_file_above_the_default(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "intentstream.toml").write_text("[web]\nport = 1\nhost = '0.0.0.0'\n")
+    monkeypatch.setenv("INTENTSTREAM_WEB__PORT", "2")
+    web = load_settings().web
+    assert (web.port, web.host, web.max_request_bytes) == (2, "0.0.0.0", 65_536)  # noqa: S104 - read, not bound
+
+
+def test_a_file_may_have_any_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "mine.toml").write_text("[worker]\nid = 'worker-7'\n")
+    monkeypatch.setenv("INTENTSTREAM_FILE", "mine.toml")
+    assert load_settings().worker.id == "worker-7"
+
+
+def test_a_file_that_is_named_must_be_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INTENTSTREAM_FILE", "nowhere.toml")
+    with pytest.raises(InvalidSettingsError, match=r"INTENTSTREAM_FILE names nowhere\.toml, which is no file"):
+        load_settings()
+
+
+@pytest.mark.parametrize("content", [b"port = = 1", b"\xff"])
+def test_a_file_that_is_not_toml_is_refused(folder: Path, content: bytes) -> None:
+    (folder / "intentstream.toml").write_bytes(content)
+    (fault,) = faults()
+    assert fault.startswith("  intentstream.toml: ")
+
+
+@pytest.mark.parametrize(
+    ("variable", "suggestion"),
+    [
+        ("INTENTSTREAM_WEB__PROT", "did you mean INTENTSTREAM_WEB__PORT?"),
+        ("INTENTSTREAM_STATE_FOLDR", "did you mean INTENTSTREAM_STATE_FOLDER?"),
+        ("intentstream_web__prot", "did you mean INTENTSTREAM_WEB__PORT?"),
+        ("INTENTSTREAM_WEB", ""),
+        ("INTENTSTREAM_", ""),
+    ],
+)
+def test_an_unknown_variable_is_refused_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, variable: str, suggestion: str
+) -> None:
+    monkeypatch.setenv(variable, "1")
+    (fault,) = faults()
+    assert fault.startswith(f"  {variable}: there is no such setting; ")
+    assert fault.endswith(suggestion)
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        ("[web]\nprot = 1", "  web.prot in the file: there is no such setting; did you mean web.port?"),
+        ("[wbe]\nport = 1", "  wbe in the file: there is no such setting; `intentstream settings` lists them"),
+    ],
+)
+def test_an_unknown_name_in_the_file_is_refused(folder: Path, content: str, fault: str) -> None:
+    (folder / "intentstream.toml").write_text(content)
+    assert faults() == [fault]
+
+
+def test_every_fault_is_said_at_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "intentstream.toml").write_text("[web]\nport = 'x'\n[logs]\nlevl = 'INFO'\n")
+    monkeypatch.setenv("INTENTSTREAM_TOPICS__PARTITIONS", "0")
+    monkeypatch.setenv("INTENTSTREAM_TOPICS__PARTITION", "1")
+    said = faults()
+    assert len(said) == 4
+    for words in (
+        "INTENTSTREAM_WEB__PORT (web.port in the file): Input should be a valid integer",
+        "logs.levl in the file: there is no such setting; did you mean logs.level?",
+        "INTENTSTREAM_TOPICS__PARTITIONS (topics.partitions in the file): Input should be greater than or equal to 1",
+        "INTENTSTREAM_TOPICS__PARTITION: there is no such setting; did you mean INTENTSTREAM_TOPICS__PARTITIONS?",
+    ):
+        assert any(words in line for line in said)
+
+
+def test_secrets_are_used_and_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INTENTSTREAM_KAFKA__SASL_PASSWORD", SECRET)
+    monkeypatch.setenv("INTENTSTREAM_REDIS__URL", f"redis://:{SECRET}@cache/0")
+    monkeypatch.setenv("INTENTSTREAM_POSTGRES__DSN", f"postgresql://u:{SECRET}@db/x")
+    settings = load_settings()
+    assert SECRET in settings.redis_url
+    assert SECRET in settings.postgres_dsn
+    for shown in (str(settings), repr(settings), settings.model_dump_json(), str(describe_settings(settings))):
+        assert SECRET not in shown
+        assert "**********" in shown
+
+
+def test_a_refusal_shows_no_value(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "intentstream.toml").write_text(f"[kafka.sasl_password]\nvalue = '{SECRET}'\n")
+    monkeypatch.setenv("INTENTSTREAM_WEB__PORT", SECRET)
+    monkeypatch.setenv("INTENTSTREAM_KAFKA__SASL_PASWORD", SECRET)
+    with pytest.raises(InvalidSettingsError) as refused:
+        load_settings()
+    assert SECRET not in repr(refused.value)
+    assert refused.value.__cause__ is None
+    assert refused.value.__context__ is None
+
+
+def test_the_table_shows_what_is_set_beside_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INTENTSTREAM_WEB__PORT", "9000")
+    rows = {row.name: row for row in describe_settings(load_settings())}
+    port = rows["web.port"]
+    assert (port.variable, port.default, port.value) == ("INTENTSTREAM_WEB__PORT", "8001", "9000")
+    assert port.kind == "whole number, ≥ 0, ≤ 65,535"
+    assert rows["kafka.sasl_password"].kind == "secret"
+    assert rows["logs.format"].kind == "auto or json or text"
+
+
+def test_every_setting_says_what_it_means() -> None:
+    assert [row.name for row in describe_settings(load_settings()) if not row.description] == []
