@@ -84,6 +84,7 @@ def _noted_server(folder: Path) -> psutil.Process | None:
         record = json.loads((folder / "server.json").read_text())
         server = psutil.Process(int(record["pid"]))
         same = abs(server.create_time() - float(record["started"])) < _CLOCK_STEP_SECONDS
+        ended = server.status() == psutil.STATUS_ZOMBIE
     except (FileNotFoundError, ValueError, KeyError, psutil.NoSuchProcess):
         return None
-    return server if same else None
+    return server if same and not ended else None

@@ -97,7 +97,10 @@ def _initialise(data: Path, cancelled: threading.Event) -> None:
         initdb.kill()
     if exit_code != 0:
         said = log_file.read_text(errors="replace").strip().splitlines() or ["it did not say why"]
-        raise ServerDiedError(f"Postgres could not make {data}: {said[-1]}")
+        raise ServerDiedError(
+            f"Postgres could not make {data} ({said[-1]}): see that its user may write there, "
+            "or name a Postgres of your own in INTENTSTREAM_POSTGRES__DSN."
+        )
     unfinished.rename(data)
 
 

@@ -16,7 +16,9 @@ import signal
 import sys
 import time
 
-_PR_SET_KEEPCAPS = 8
+_PR_SET_SECUREBITS = 28
+_SECBIT_KEEP_CAPS = 1 << 4
+_SECBIT_NO_SETUID_FIXUP = 1 << 2  # access(2), which Postgres asks, would forget the capability without it
 _PR_CAP_AMBIENT = 47
 _PR_CAP_AMBIENT_RAISE = 2
 _CAP_DAC_OVERRIDE = 1
@@ -63,13 +65,14 @@ def _stop_when_abandoned(server: int, stop_signal: int, grace_seconds: float) ->
 def _become(user_id: int, group_id: int) -> None:
     """Give up being root, but not root's way through folders that only root may enter.
 
-    The checkout often lies in such a folder (`/root`), with the server's program and its data in it. Where the kernel
-    refuses, the server itself will say which file it could not open.
+    The checkout often lies in such a folder (`/root`), with the server's program and its data in it. Of root's
+    capabilities the one that opens files is kept, and no other. Where the kernel refuses, the server itself will say
+    which file it could not open.
     """
     if sys.platform == "linux":
         prctl = ctypes.CDLL(None).prctl
         capset = ctypes.CDLL(None).capset
-        prctl(_PR_SET_KEEPCAPS, *map(ctypes.c_ulong, (1, 0, 0, 0)))
+        prctl(_PR_SET_SECUREBITS, *map(ctypes.c_ulong, (_SECBIT_KEEP_CAPS | _SECBIT_NO_SETUID_FIXUP, 0, 0, 0)))
     os.setgroups([])
     os.setgid(group_id)
     os.setuid(user_id)
