@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import threading
@@ -150,7 +151,7 @@ class EmbeddedServer:
 
     def _death(self) -> ServerDiedError | DiskFullError:
         why = self._why()
-        if os.strerror(28) in self._log_tail():
+        if os.strerror(errno.ENOSPC) in self._log_tail():
             return DiskFullError(
                 f"{self.program.name} ran out of disk space in {self.folder}: free some, then try again."
             )
