@@ -32,6 +32,7 @@ _log = structlog.get_logger(__name__)
 _IDLE_SECONDS = 0.1
 """How long a fetch waits for a first record, and so how soon a stop is noticed."""
 
+_LISTENER_SECONDS = 0.01
 _LAG_EVERY_SECONDS = 1.0
 _RETRY_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0)
 
@@ -117,10 +118,16 @@ class Intake(Service):
             while not self.should_stop:
                 batch = await loop.run_in_executor(self._fetching, self._fetch)
                 if batch is not None:
-                    await self._channel.put(batch)  # type: ignore[arg-type]  # a channel takes any value; Faust types only events
+                    await self._deliver(batch)
         except MemberFencedError as error:
             _log.critical("intake_fenced", detail=str(error))
             await self.crash(error)
+
+    async def _deliver(self, batch: Batch) -> None:
+        """Put a batch before the agent; Faust's channels drop what is put while nobody listens yet."""
+        while not self._channel.subscriber_count and not self.should_stop:
+            await self.sleep(_LISTENER_SECONDS)
+        await self._channel.put(batch)  # type: ignore[arg-type]  # a channel takes any value; Faust types only events
 
     def _fetch(self) -> Batch | None:
         batch = self._exchange.fetch(self._pace.limit, _IDLE_SECONDS)
