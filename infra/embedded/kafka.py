@@ -16,6 +16,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from infra.embedded import ports
+from infra.embedded.complaints import last_complaint
 from infra.embedded.errors import ServerDiedError
 from infra.embedded.jars import resolve_class_path
 from infra.embedded.java import find_java
@@ -102,8 +103,8 @@ def _format(java: list[str], properties: Path) -> None:
     command += ["format", "--cluster-id", cluster, "--config", str(properties)]
     formatted = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     if formatted.returncode != 0:
-        said = (formatted.stderr + formatted.stdout).strip().splitlines() or ["it did not say why"]
-        raise ServerDiedError(f"Kafka could not format {properties.parent}: {said[-1]}")
+        said = last_complaint(formatted.stdout + formatted.stderr)
+        raise ServerDiedError(f"Kafka could not format {properties.parent}, and says: {said}")
 
 
 def _properties(logs: Path, port: int) -> str:

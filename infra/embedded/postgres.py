@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from infra.embedded import ports
+from infra.embedded.complaints import last_complaint
 from infra.embedded.errors import ServerDiedError
 from infra.embedded.packages import find_packaged
 from infra.embedded.process import Child, Launch
@@ -96,9 +97,9 @@ def _initialise(data: Path, cancelled: threading.Event) -> None:
     finally:
         initdb.kill()
     if exit_code != 0:
-        said = log_file.read_text(errors="replace").strip().splitlines() or ["it did not say why"]
+        said = last_complaint(log_file.read_text(errors="replace"))
         raise ServerDiedError(
-            f"Postgres could not make {data} ({said[-1]}): see that its user may write there, "
+            f"Postgres could not make {data} ({said}): see that its user may write there, "
             "or name a Postgres of your own in INTENTSTREAM_POSTGRES__DSN."
         )
     unfinished.rename(data)

@@ -9,6 +9,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Protocol
 
+from infra.embedded.complaints import last_complaint
 from infra.embedded.disk import check_disk
 from infra.embedded.errors import DiskFullError, ServerDiedError
 from infra.embedded.ownership import FolderLock, end_abandoned_server, forget_server, remember_server
@@ -158,10 +159,7 @@ class EmbeddedServer:
         return ServerDiedError(f"{self.program.name} ended while it was starting: {why}")
 
     def _why(self) -> str:
-        lines = [line.strip() for line in self._log_tail().splitlines() if line.strip()]
-        telling = [line for line in lines if any(word in line for word in ("ERROR", "FATAL", "Error", "Exception"))]
-        last = (telling or lines or ["it left no word"])[-1]
-        return f"its log, {self.log_file}, says: {last[:300]}"
+        return f"its log, {self.log_file}, says: {last_complaint(self._log_tail())}"
 
     def _log_tail(self) -> str:
         """Return the end of what it wrote since it was last started."""
