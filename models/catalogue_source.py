@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from models.marked_yaml import Mapping, Node, Scalar, Sequence, YamlError, read_yaml
-from models.patterns import pattern_fault
+from models.patterns import PatternSet, pattern_fault
+from schemas.errors import InvalidCatalogueError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -107,7 +108,16 @@ class _Reader:
                     name, "duplicate_intent", f"the intent `{name.text}` already stands on line {first}; merge the two"
                 )
             first_lines.setdefault(name.text, name.line)
+        self._compile_together(node, intents)
         return intents
+
+    def _compile_together(self, node: Node, intents: tuple[IntentSource, ...]) -> None:
+        if any(fault.code == "pattern" for fault in self._faults):
+            return  # what cannot be compiled alone has been said
+        try:
+            PatternSet(pattern.text for intent in intents for pattern in intent.patterns)
+        except InvalidCatalogueError as error:
+            self._fault(node, "pattern", str(error))
 
     def _intent(self, node: Node) -> IntentSource | None:
         fields = self._fields(node, "an intent", _INTENT_KEYS)
