@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from schemas.errors import InvalidEventError
 
 _CONNECTOR = b"intentstream"
-_NAMES = (
+HEADER_NAMES = (
     "__connect.errors.topic",
     "__connect.errors.partition",
     "__connect.errors.offset",
@@ -32,7 +32,7 @@ _NAMES = (
 )
 """Ours, in order. The stack trace Kafka Connect also has would only repeat the code."""
 
-_CONNECTOR_PLACE = _NAMES.index("__connect.errors.connector.name")
+_CONNECTOR_PLACE = HEADER_NAMES.index("__connect.errors.connector.name")
 _STAGE = b"VALUE_CONVERTER"
 """Kafka Connect's word for reading a record's value and headers."""
 
@@ -70,7 +70,7 @@ def dead_letter_headers(
         error.code.encode(),
         time_text.encode(),
     )
-    return [*(headers or ()), *zip(_NAMES, said, strict=True)]
+    return [*(headers or ()), *zip(HEADER_NAMES, said, strict=True)]
 
 
 def original_headers(headers: Sequence[tuple[str, bytes | None]] | None) -> Headers:
@@ -81,7 +81,7 @@ def original_headers(headers: Sequence[tuple[str, bytes | None]] | None) -> Head
     """
     original = list(headers or ())
     while _ends_with_ours(original):
-        del original[-len(_NAMES) :]
+        del original[-len(HEADER_NAMES) :]
     return original
 
 
@@ -103,13 +103,13 @@ def parse_dead_letter(
 
 
 def _ends_with_ours(headers: Headers) -> bool:
-    tail = headers[-len(_NAMES) :]
-    return tuple(name for name, _ in tail) == _NAMES and tail[_CONNECTOR_PLACE][1] == _CONNECTOR
+    tail = headers[-len(HEADER_NAMES) :]
+    return tuple(name for name, _ in tail) == HEADER_NAMES and tail[_CONNECTOR_PLACE][1] == _CONNECTOR
 
 
 def _source(said: dict[str, bytes | None]) -> Source | None:
     """Return where the original stood, or None if the headers do not say so legibly."""
-    topic, partition, offset = (said.get(name) for name in _NAMES[:3])
+    topic, partition, offset = (said.get(name) for name in HEADER_NAMES[:3])
     if topic is None or not _is_count(partition) or not _is_count(offset):
         return None
     return Source(topic=_text(topic) or "", partition=int(partition or b""), offset=int(offset or b""))
