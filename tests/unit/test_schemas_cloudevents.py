@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import base64
 import json
+import re
+from pathlib import Path
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.cloudevents import Received, decode_utterance, event_headers, partition_key
+from schemas.cloudevents import Headers, Received, decode_utterance, event_headers, partition_key
 from schemas.errors import InvalidEventError
 from schemas.events import Source, Utterance
 
 SOURCE = Source(topic="intents.utterances.v1", partition=3, offset=41)
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-BINARY: list[tuple[str, bytes | None]] = [
+BINARY: Headers = [
     ("ce_specversion", b"1.0"),
     ("ce_id", b"event-1"),
     ("ce_type", b"intentstream.utterance.v1"),
@@ -25,21 +27,21 @@ BINARY: list[tuple[str, bytes | None]] = [
     ("content-type", b"application/json"),
     ("traceparent", TRACEPARENT.encode()),
 ]
-STRUCTURED: list[tuple[str, bytes | None]] = [("content-type", b"application/cloudevents+json")]
+STRUCTURED: Headers = [("content-type", b"application/cloudevents+json")]
 SECRET = "my-secret-words"  # noqa: S105 - what must not show up in a message
 
 
-def decode(value: bytes | None, headers: list[tuple[str, bytes | None]] | None = None) -> Received:
+def decode(value: bytes | None, headers: Headers | None = None) -> Received:
     return decode_utterance(value, headers, SOURCE, max_text_characters=100)
 
 
-def refusal(value: bytes | None, headers: list[tuple[str, bytes | None]] | None = None) -> InvalidEventError:
+def refusal(value: bytes | None, headers: Headers | None = None) -> InvalidEventError:
     with pytest.raises(InvalidEventError) as refused:
         decode(value, headers)
     return refused.value
 
 
-def replace(name: str, value: bytes | None) -> list[tuple[str, bytes | None]]:
+def replace(name: str, value: bytes | None) -> Headers:
     return [(key, value if key == name else old) for key, old in BINARY]
 
 
@@ -151,82 +153,82 @@ def test_cloudevents_own_tracing_extension_is_read() -> None:
     assert decode(b'{"text": "hello"}', headers).traceparent == TRACEPARENT
 
 
-@pytest.mark.parametrize(
-    ("value", "code"),
-    [
-        (None, "null_value"),
-        (b"", "not_json"),
-        (b"hello", "not_json"),
-        (b'{"text": "hello"', "not_json"),
-        (b'{"text": "hello"} {}', "not_json"),
-        (b'{"text": NaN}', "not_json"),
-        (rb'{"text": "\ud800"}', "not_json"),
-        (rb'{"text": "\udc00 and more text after it"}', "not_json"),
-        (b'{"text": "\xff"}', "invalid_utf8"),
-        (b'{"text": "\xed\xa0\x80"}', "invalid_utf8"),
-        (b"\xff\xfe", "invalid_utf8"),
-        ('{"text": "hello"}'.encode("utf-16"), "invalid_utf8"),
-        (b"{}", "no_text"),
-        (b'{"text": ""}', "no_text"),
-        ('{"text": " \t\\n\u2003"}'.encode(), "not_json"),
-        ('{"text": " \\t\\n\u2003"}'.encode(), "no_text"),
-        (b'{"text": null}', "wrong_type"),
-        (b'{"text": 1}', "wrong_type"),
-        (b'{"text": ["hello"]}', "wrong_type"),
-        (b'{"text": "hello", "user_id": 1}', "wrong_type"),
-        (b'{"text": "hello", "attributes": {"a": 1}}', "wrong_type"),
-        (b"[]", "wrong_type"),
-        (b'"hello"', "wrong_type"),
-        (b"null", "wrong_type"),
-        (b'{"text": "hello", "user_id": ""}', "invalid_value"),
-        (b'{"text": "hello", "id": "%s"}' % (b"x" * 513), "invalid_value"),
-        (b'{"text": "%s"}' % (b"x" * 101), "text_too_long"),
-        (b'{"text": "%s"}' % (b"x" * 1_000_000), "text_too_long"),
-        (b'{"text": "hello", "deep": %s' % (b"[" * 100_000), "too_deep"),
-    ],
-)
+VALUE_FAULTS: list[tuple[bytes | None, str]] = [
+    (None, "null_value"),
+    (b"", "not_json"),
+    (b"hello", "not_json"),
+    (b'{"text": "hello"', "not_json"),
+    (b'{"text": "hello"} {}', "not_json"),
+    (b'{"text": NaN}', "not_json"),
+    (rb'{"text": "\ud800"}', "not_json"),
+    (rb'{"text": "\udc00 and more text after it"}', "not_json"),
+    (b'{"text": "\xff"}', "invalid_utf8"),
+    (b'{"text": "\xed\xa0\x80"}', "invalid_utf8"),
+    (b"\xff\xfe", "invalid_utf8"),
+    ('{"text": "hello"}'.encode("utf-16"), "invalid_utf8"),
+    (b"{}", "no_text"),
+    (b'{"text": ""}', "no_text"),
+    ('{"text": " \t\\n\u2003"}'.encode(), "not_json"),
+    ('{"text": " \\t\\n\u2003"}'.encode(), "no_text"),
+    (b'{"text": null}', "wrong_type"),
+    (b'{"text": 1}', "wrong_type"),
+    (b'{"text": ["hello"]}', "wrong_type"),
+    (b'{"text": "hello", "user_id": 1}', "wrong_type"),
+    (b'{"text": "hello", "attributes": {"a": 1}}', "wrong_type"),
+    (b"[]", "wrong_type"),
+    (b'"hello"', "wrong_type"),
+    (b"null", "wrong_type"),
+    (b'{"text": "hello", "user_id": ""}', "invalid_value"),
+    (b'{"text": "hello", "id": "%s"}' % (b"x" * 513), "invalid_value"),
+    (b'{"text": "%s"}' % (b"x" * 101), "text_too_long"),
+    (b'{"text": "%s"}' % (b"x" * 1_000_000), "text_too_long"),
+    (b'{"text": "hello", "deep": %s' % (b"[" * 100_000), "too_deep"),
+]
+
+
+@pytest.mark.parametrize(("value", "code"), VALUE_FAULTS)
 def test_each_kind_of_fault_has_its_code(value: bytes | None, code: str) -> None:
     assert refusal(value).code == code
 
 
-@pytest.mark.parametrize(
-    ("headers", "code"),
-    [
-        (replace("content-type", b"text/plain"), "unknown_content_type"),
-        (replace("content-type", b"application/avro"), "unknown_content_type"),
-        (replace("content-type", b"application/cloudevents-batch+json"), "unknown_content_type"),
-        (replace("content-type", b"application/json; charset=latin-1"), "unknown_content_type"),
-        (replace("content-type", b"\xff"), "invalid_utf8"),
-        (replace("ce_specversion", b"0.3"), "unsupported_specversion"),
-        (replace("ce_specversion", b"\xff"), "unsupported_specversion"),
-        (replace("ce_type", b"com.example.other"), "unknown_event_type"),
-        (replace("ce_type", None), "unknown_event_type"),
-        (replace("ce_id", b"\xff"), "invalid_utf8"),
-        (replace("ce_id", b""), "invalid_value"),
-        (replace("ce_id", b"x" * 513), "invalid_value"),
-    ],
-)
-def test_each_kind_of_fault_in_the_headers_has_its_code(headers: list[tuple[str, bytes | None]], code: str) -> None:
+HEADER_FAULTS: list[tuple[Headers, str]] = [
+    (replace("content-type", b"text/plain"), "unknown_content_type"),
+    (replace("content-type", b"application/avro"), "unknown_content_type"),
+    (replace("content-type", b"application/cloudevents-batch+json"), "unknown_content_type"),
+    (replace("content-type", b"application/json; charset=latin-1"), "unknown_content_type"),
+    (replace("content-type", b"\xff"), "invalid_utf8"),
+    (replace("ce_specversion", b"0.3"), "unsupported_specversion"),
+    (replace("ce_specversion", b"\xff"), "unsupported_specversion"),
+    (replace("ce_type", b"com.example.other"), "unknown_event_type"),
+    (replace("ce_type", None), "unknown_event_type"),
+    (replace("ce_id", b"\xff"), "invalid_utf8"),
+    (replace("ce_id", b""), "invalid_value"),
+    (replace("ce_id", b"x" * 513), "invalid_value"),
+]
+
+
+@pytest.mark.parametrize(("headers", "code"), HEADER_FAULTS)
+def test_each_kind_of_fault_in_the_headers_has_its_code(headers: Headers, code: str) -> None:
     assert refusal(b'{"text": "hello"}', headers).code == code
 
 
-@pytest.mark.parametrize(
-    ("changes", "code"),
-    [
-        ({"specversion": "0.3"}, "unsupported_specversion"),
-        ({"specversion": None}, "unsupported_specversion"),
-        ({"specversion": 1.0}, "wrong_type"),
-        ({"type": "com.example.other", "data": 1}, "unknown_event_type"),
-        ({"datacontenttype": "text/plain"}, "unknown_content_type"),
-        ({"data": None}, "no_text"),
-        ({"data": {}}, "no_text"),
-        ({"data": "hello"}, "wrong_type"),
-        ({"data": {"text": 1}}, "wrong_type"),
-        ({"data_base64": "?"}, "invalid_value"),
-        ({"data_base64": "/w=="}, "invalid_utf8"),
-        ({"id": ""}, "invalid_value"),
-    ],
-)
+ENVELOPE_FAULTS: list[tuple[dict[str, object], str]] = [
+    ({"specversion": "0.3"}, "unsupported_specversion"),
+    ({"specversion": None}, "unsupported_specversion"),
+    ({"specversion": 1.0}, "wrong_type"),
+    ({"type": "com.example.other", "data": 1}, "unknown_event_type"),
+    ({"datacontenttype": "text/plain"}, "unknown_content_type"),
+    ({"data": None}, "no_text"),
+    ({"data": {}}, "no_text"),
+    ({"data": "hello"}, "wrong_type"),
+    ({"data": {"text": 1}}, "wrong_type"),
+    ({"data_base64": "?"}, "invalid_value"),
+    ({"data_base64": "/w=="}, "invalid_utf8"),
+    ({"id": ""}, "invalid_value"),
+]
+
+
+@pytest.mark.parametrize(("changes", "code"), ENVELOPE_FAULTS)
 def test_each_kind_of_fault_in_an_envelope_has_its_code(changes: dict[str, object], code: str) -> None:
     assert refusal(envelope(**changes), STRUCTURED).code == code
 
@@ -275,9 +277,7 @@ header_values = (
     value=st.none() | st.binary(max_size=200) | utterance_like | utterance_like.map(lambda value: value[:-3]),
     headers=st.none() | st.lists(st.tuples(header_names, header_values), max_size=10),
 )
-def test_whatever_arrives_is_an_utterance_or_an_invalid_event(
-    value: bytes | None, headers: list[tuple[str, bytes | None]] | None
-) -> None:
+def test_whatever_arrives_is_an_utterance_or_an_invalid_event(value: bytes | None, headers: Headers | None) -> None:
     try:
         received = decode(value, headers)
     except InvalidEventError:
@@ -321,3 +321,10 @@ def test_an_utterance_of_ours_is_read_back() -> None:
 )
 def test_the_key_is_the_conversation_else_the_user_else_the_id(utterance: Utterance, key: str | None) -> None:
     assert partition_key(utterance) == key
+
+
+def test_exactly_the_codes_that_are_used_are_documented() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "events.md").read_text()
+    section = page.partition("## What is refused")[2].partition("\n## ")[0]
+    used = {code for _, code in [*VALUE_FAULTS, *HEADER_FAULTS, *ENVELOPE_FAULTS]}
+    assert set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)) == used
