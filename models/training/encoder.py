@@ -2,36 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import shutil
 from typing import TYPE_CHECKING
 
 import onnx
-import onnxruntime
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from safetensors.numpy import save_file
 
 from models.encoder import FP32_FILE, GOLDEN_FILE, GOLDEN_SENTENCES, INT8_FILE, TOKENIZER_FILE, Encoder
-from models.minilm import build_graph, weights_folder
+from models.minilm import build_graph
+from models.weights import weights_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-_VERSION = 1
-"""Raised whenever the same weights would be prepared otherwise."""
-
-
-def encoder_digest() -> str:
-    """Return 12 hex digits of all the encoder's files depend on: the weights, this code, and who quantises.
-
-    Raises:
-        UnavailableError: The weights are not installed.
-    """
-    with (weights_folder() / "model.safetensors").open("rb") as weights:
-        digest = hashlib.file_digest(weights, "sha256")
-    digest.update(f"{_VERSION} {onnxruntime.__version__} {GOLDEN_SENTENCES}".encode())
-    return digest.hexdigest()[:12]
 
 
 def make_encoder(folder: Path) -> None:

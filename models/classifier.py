@@ -1,0 +1,153 @@
+"""One call from texts to answers: what the stream's agent and the HTTP route use of this room."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Self
+
+import structlog
+
+from models.cache import AnswerCache, Scope
+from models.chain import Chain
+from models.local import LocalTier
+from models.observer import Observer, Unobserved
+from models.prediction import TierUnavailableError
+from models.preparation import Preparation
+from models.redis_store import RedisStore
+from models.router import DISTILBERT, RULES, ZERO_SHOT
+from models.text import normalise
+from schemas.errors import UnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from models.answer import Answer
+    from models.breaker import BreakerState
+    from models.catalogue import Catalogue
+    from models.prediction import Model
+    from models.router import Route
+    from schemas.settings import Settings
+
+_log = structlog.get_logger(__name__)
+
+
+class Classifier:
+    """Cache, chain and tiers of one catalogue. Start it and close it on the event loop that uses it."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        catalogue: Catalogue,
+        *,
+        share: bool = True,
+        observer: Observer | None = None,
+    ) -> None:
+        """Compose what is to serve; nothing is loaded yet, and every tier says so.
+
+        Args:
+            settings: Of chain, cache, models and Redis.
+            catalogue: The intents.
+            share: Whether answers are remembered in Redis, too.
+            observer: Is told what happens.
+        """
+        told = observer or Unobserved()
+        self._preparation = Preparation(settings, catalogue)
+        self._tiers = {
+            name: LocalTier(name, hung_after_seconds=settings.chain.tier_deadline_seconds)
+            for name in (DISTILBERT, ZERO_SHOT, RULES)
+        }
+        self._store = RedisStore(settings, observer=told) if share else None
+        self._cache = AnswerCache(entries=settings.cache.local_entries, store=self._store, observer=told)
+        self._chain = Chain(list(self._tiers.values()), catalogue.labels, settings.chain, observer=told)
+        self._release = ""
+        self._loading: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    @property
+    def release(self) -> str:
+        """Return what serves, as 12 hex digits; empty before `start`."""
+        return self._release
+
+    @property
+    def tiers(self) -> dict[str, LocalTier]:
+        """Return the tiers by name."""
+        return self._tiers
+
+    @property
+    def breakers(self) -> dict[str, BreakerState]:
+        """Return the breakers of the tiers and, where answers are shared, of `redis`."""
+        return self._chain.breakers | ({"redis": self._store.breaker} if self._store else {})
+
+    async def start(self) -> None:
+        """Load the rules, so that every text has an answer from here on; the other tiers join when they are ready."""
+        await self._load(RULES, self._preparation.rules)
+        self._release = await asyncio.to_thread(lambda: self._preparation.release)
+        self._loading = asyncio.create_task(self._load_others(), name="load-tiers")
+
+    async def loaded(self) -> None:
+        """Wait until every tier is ready or known not to be there."""
+        if self._loading is not None:
+            await self._loading
+
+    async def close(self) -> None:
+        """Stop loading, end the tiers' threads, let go of Redis."""
+        if self._loading is not None:
+            self._loading.cancel()
+            await asyncio.gather(self._loading, return_exceptions=True)
+        for tier in self._tiers.values():
+            tier.close()
+        await self._cache.close()
+
+    async def classify(
+        self, texts: Sequence[str], route: Route, *, caching: bool = True, corrections_revision: int = 0
+    ) -> list[Answer]:
+        """Return one answer a text, in the texts' order; raises nothing but cancellation.
+
+        Args:
+            texts: As they were said. Those with the same normal form are classified once.
+            route: Where to start and how to go on (`models.router.route`).
+            caching: Whether to ask and fill the cache.
+            corrections_revision: Of the corrections in force; part of what a remembered answer depends on.
+        """
+        normal = [normalise(text) for text in texts]
+        distinct = list(dict.fromkeys(normal))
+        answers: dict[str, Answer] = {}
+        scope = Scope(release=self._release, route=route, corrections_revision=corrections_revision)
+        if caching:
+            remembered = await self._cache.recall(scope, distinct)
+            answers = {text: answer for text, answer in zip(distinct, remembered, strict=True) if answer is not None}
+        new = [text for text in distinct if text not in answers]
+        if new:
+            given = await self._chain.classify(new, route.order, escalate=route.escalate)
+            answers.update(zip(new, given, strict=True))
+            if caching:
+                await self._cache.remember(scope, new, given)
+        return [answers[text] for text in normal]
+
+    async def _load_others(self) -> None:
+        await self._load(ZERO_SHOT, self._preparation.zero_shot)
+        await self._load(DISTILBERT, self._preparation.distilbert)
+
+    async def _load(self, name: str, load: Callable[[], Model]) -> None:
+        """Let a tier join, or say why it cannot."""
+        tier = self._tiers[name]
+        try:
+            tier.serve(await asyncio.to_thread(load))
+        except TierUnavailableError as error:
+            tier.unload(str(error))
+            _log.info("tier_not_there", tier=name, reason=str(error))
+        except UnavailableError as error:
+            tier.unload(str(error))
+            _log.warning("tier_not_there", tier=name, reason=str(error))
+        except Exception as error:  # noqa: BLE001 - the guard of loading; see below
+            # A full disk or a damaged model takes one tier, not the worker: the chain answers without it.
+            tier.unload(f"it could not be loaded: {type(error).__name__}")
+            _log.exception("tier_not_loaded", tier=name)
+        else:
+            _log.info("tier_ready", tier=name)

@@ -1,0 +1,146 @@
+"""Everything slow, done once: trains, builds and quantises what a catalogue needs, and loads it from there on.
+
+Training code is imported only where something is missing: a prepared worker starts without scikit-learn and onnx.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import onnxruntime
+
+from models import encoder, ngrams
+from models.artefacts import prepared
+from models.distilbert import MODEL_FILE, DistilbertModel
+from models.encoder import Encoder, open_encoder
+from models.lexical import LexicalModel
+from models.rules import RulesModel
+from models.weights import weights_digest
+from models.zero_shot import Head, ZeroShotModel
+from schemas.errors import UnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from models.catalogue import Catalogue
+    from schemas.settings import Settings
+
+_LEXICAL_FILE, _HEAD_FILE = "lexical.safetensors", "head.safetensors"
+
+_TRAINING_VERSION = 1
+"""Raised whenever the same catalogue would be trained otherwise."""
+
+_DIGITS = 12
+
+
+class Preparation:
+    """What serves one catalogue, made on first use. Everything here blocks: call it off the event loop."""
+
+    def __init__(self, settings: Settings, catalogue: Catalogue) -> None:
+        """Take the catalogue; prepared files lie in `models` under the state folder."""
+        self._root: Path = settings.state_folder / "models"
+        self._threads = settings.models.threads
+        self._catalogue = catalogue
+
+    @cached_property
+    def release(self) -> str:
+        """Return 12 hex digits of all that answers depend on: catalogue, code, weights, fine-tuned model."""
+        tuned = self._root / "distilbert" / MODEL_FILE
+        return _digest(self._lexical_name, self._encoder_name, _sha256(tuned) if tuned.is_file() else "")
+
+    def rules(self) -> RulesModel:
+        """Return the tier that needs nothing but the catalogue."""
+        folder = prepared(self._root, self._lexical_name, self._make_lexical)
+        return RulesModel(self._catalogue, LexicalModel.load(folder / _LEXICAL_FILE))
+
+    def encoder(self) -> Encoder:
+        """Return the sentence encoder.
+
+        Raises:
+            UnavailableError: Its weights are not installed.
+        """
+        folder = prepared(self._root, self._encoder_name, _make_encoder)
+        return open_encoder(folder, threads=self._threads)
+
+    def zero_shot(self) -> ZeroShotModel:
+        """Return the tier that compares meanings.
+
+        Raises:
+            UnavailableError: The encoder's weights are not installed.
+        """
+        opened = self.encoder()
+
+        def make(folder: Path) -> None:
+            from models.training.zero_shot import make_head  # noqa: PLC0415 - imports scikit-learn
+
+            make_head(self._catalogue, opened).save(folder / _HEAD_FILE)
+
+        name = "zero-shot-" + _digest(self._lexical_name, self._encoder_name, opened.precision)
+        return ZeroShotModel(opened, Head.load(prepared(self._root, name, make) / _HEAD_FILE))
+
+    def distilbert(self) -> DistilbertModel:
+        """Return the fine-tuned tier.
+
+        Raises:
+            TierUnavailableError: No release is installed, or it is another catalogue's.
+        """
+        return DistilbertModel(self._root / "distilbert", self._catalogue.labels, threads=self._threads)
+
+    @cached_property
+    def _lexical_name(self) -> str:
+        return "lexical-" + _digest(self._catalogue.digest, str(ngrams.VERSION), str(_TRAINING_VERSION))
+
+    @cached_property
+    def _encoder_name(self) -> str:
+        try:
+            weights = weights_digest()
+        except UnavailableError:
+            weights = ""
+        made_by = f"{encoder.VERSION} {onnxruntime.__version__} {encoder.GOLDEN_SENTENCES}"
+        return "encoder-" + _digest(weights, made_by)
+
+    def _make_lexical(self, folder: Path) -> None:
+        from models.training.examples import examples_of  # noqa: PLC0415 - serving needs none of it
+        from models.training.lexical import train_lexical  # noqa: PLC0415 - imports scikit-learn
+
+        train_lexical(examples_of(self._catalogue)).save(folder / _LEXICAL_FILE)
+
+
+def prepare(settings: Settings, catalogue: Catalogue, progress: Callable[[str, float], None]) -> str:
+    """Make everything that is not there yet, and return the release.
+
+    Args:
+        settings: Where to put it.
+        catalogue: What to make it from.
+        progress: Is told what comes next and which share of the whole is done, from 0 to 1.
+
+    Raises:
+        UnavailableError: The encoder's weights are not installed; the rules are prepared all the same.
+    """
+    preparation = Preparation(settings, catalogue)
+    progress("training the lexical classifier", 0.0)
+    preparation.rules()
+    progress("building the sentence encoder", 0.3)
+    preparation.encoder()
+    progress("fitting the zero-shot head", 0.6)
+    preparation.zero_shot()
+    progress("models are prepared", 1.0)
+    return preparation.release
+
+
+def _make_encoder(folder: Path) -> None:
+    from models.training.encoder import make_encoder  # noqa: PLC0415 - imports onnx
+
+    make_encoder(folder)
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:_DIGITS]
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
