@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Literal, Self
 
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 _FETCH = 500
 _QUEUED_KILOBYTES = 16_384
 _POLL_SECONDS = 0.5
+_RETRY_SECONDS = 0.05
 
 
 class MissingTopicError(IntentStreamError):
@@ -131,13 +133,17 @@ class TopicReader:
 
     def _end(self, place: TopicPartition, timeout_seconds: float) -> TopicPartition:
         """Return a partition's end as it is now, so that what arrives before the first fetch is read, too."""
-        try:
-            _, end = self._consumer.get_watermark_offsets(place, timeout=timeout_seconds)
-        except KafkaException as error:
-            raise UnavailableError(
-                f"The broker does not tell where {place.topic} ends: {error.args[0].str()}."
-            ) from error
-        return TopicPartition(place.topic, place.partition, end if end >= 0 else OFFSET_END)
+        deadline = time.monotonic() + timeout_seconds
+        while True:
+            try:
+                _, end = self._consumer.get_watermark_offsets(place, timeout=timeout_seconds)
+            except KafkaException as error:
+                # A topic created just now has no leader yet.
+                if error.args[0].retriable() and time.monotonic() < deadline:
+                    time.sleep(_RETRY_SECONDS)
+                    continue
+                raise UnavailableError(f"The broker does not tell where {place.topic} ends.") from error
+            return TopicPartition(place.topic, place.partition, end if end >= 0 else OFFSET_END)
 
     def _is_notice(self, record: Message) -> bool:
         """Return whether this is no record but a word of the client, and act on it."""

@@ -28,6 +28,7 @@ SUMMARIES = {
     "classify": "Say which intent a text has.",
     "produce": "Publish utterances from a file or from standard input.",
     "tail": "Show what arrives on a topic.",
+    "prepare": "Make the models that are not there yet.",
     "topics": "Create the topics and bring them in line.",
     "deadletter": "List records that could not be processed, and send them again.",
     "catalogue": "Check a catalogue of intents, or list it.",

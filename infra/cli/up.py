@@ -10,6 +10,7 @@ import click
 import psutil
 
 from infra.cli.live import Live
+from infra.cli.preparing import Preparing
 from infra.cli.publisher import Publisher
 from infra.cli.samples import SamplePlayer
 from infra.cli.screen import describe, open_screen
@@ -64,27 +65,33 @@ def command(*, rate: float) -> None:
 def _run(settings: Settings, screen: Screen, signals: StopSignals, *, started: float, rate: float) -> None:
     with contextlib.ExitStack() as stack:
         try:
+            _check_what_is_named(settings)
+            preparing = stack.enter_context(Preparing(lambda said, share: screen.step("models", said, share)))
             servers = _start_servers(stack, settings, screen)
             _apply_topics(settings, screen)
+            preparing.wait()
             worker = _start_worker(stack, settings, screen)
             watch = stack.enter_context(Watch(settings))
             screen.say(_where_to_look(settings, worker, servers))
             publisher = Publisher(settings, timeout_seconds=_PUBLISH_SECONDS)
             player = SamplePlayer(publisher, per_second=rate)
             live = Live(screen, watch, player, worker, servers, state_folder=settings.state_folder, started=started)
-            stack.callback(lambda: screen.say(describe(watch.counts())))
             while True:
                 live.tick()
         finally:
             signals.stopping()
 
 
-def _start_servers(stack: contextlib.ExitStack, settings: Settings, screen: Screen) -> EmbeddedServers:
-    """Start what the settings do not name, and make sure that what they name will do."""
+def _check_what_is_named(settings: Settings) -> None:
+    """Make sure of what can be known before anything is started."""
     check_port(settings.web.port, server="the worker's web server", setting="INTENTSTREAM_WEB__PORT")
     if settings.kafka.bootstrap_servers:
         check_broker(settings.kafka)
     settings.state_folder.mkdir(parents=True, exist_ok=True)
+
+
+def _start_servers(stack: contextlib.ExitStack, settings: Settings, screen: Screen) -> EmbeddedServers:
+    """Start what the settings do not name."""
     servers = EmbeddedServers(
         settings,
         on_progress=lambda name, message: screen.step(name, message, 1.0 if message.startswith("ready") else None),
