@@ -96,6 +96,9 @@ class Metrics:
         self.breaker_state = self._gauge(
             "intentstream_breaker_state", "1 for the state a tier's breaker is in.", "tier", "state"
         )
+        self.tier_turns = self._counter(
+            "intentstream_tier_texts", "Texts a tier was asked for, by how its turn ended.", "tier", "outcome"
+        )
         self.flag_usage = self._counter("feature_flag_usage", "Evaluations of a flag.", "flag", "variant")
         self.flags_revision = self._gauge("intentstream_flags_revision", "The last flag change that was applied.")
         self.release = Info("intentstream_release", "The model release that answers.", registry=self.registry)
@@ -113,13 +116,26 @@ class Metrics:
         )
         self.queue_seconds = self._batch_seconds("queue", "From a record's timestamp to the start of classification.")
         self.classify_seconds = self._batch_seconds("classify", "One tier's call on one batch.")
-        self.end_to_end_seconds = self._batch_seconds("end_to_end", "From a record's timestamp to its result's commit.")
+        self.end_to_end_seconds = BatchHistogram(
+            "intentstream_end_to_end_seconds",
+            "From a record's timestamp to its result's commit.",
+            EDGES_SECONDS,
+            self.registry,
+        )
+        self.commit_seconds = BatchHistogram(
+            "intentstream_commit_seconds", "One batch's transaction.", EDGES_SECONDS, self.registry
+        )
         self.commits = self._counter("intentstream_commits", "Transactions committed.")
-        self.aborts = self._counter("intentstream_aborts", "Transactions aborted.")
+        self.aborts = self._counter("intentstream_aborts", "Transactions aborted, by Kafka's error.", "reason")
         self.rebalances = self._counter("intentstream_rebalances", "Changes of this worker's partitions.")
+        self.partitions_assigned = self._gauge("intentstream_partitions_assigned", "Partitions that are ours now.")
+        self.broker_errors = self._counter(
+            "intentstream_broker_errors", "What librdkafka reported and mended itself, by Kafka's error.", "code"
+        )
         self.batches_voided = self._counter(
             "intentstream_batches_voided", "Batches dropped unanswered, to be fetched again by whoever owns them."
         )
+        self.events_voided = self._counter("intentstream_events_voided", "Records in batches dropped unanswered.")
         self.lag_messages = self._gauge(
             "intentstream_lag_messages", "Records behind the end of the partition.", "topic", "partition"
         )

@@ -74,7 +74,11 @@ _envelopes = msgspec.json.Decoder(_Envelope)
 
 
 def decode_utterance(
-    value: bytes | None, headers: Sequence[tuple[str, bytes | None]] | None, source: Source, *, max_text_characters: int
+    value: bytes | None,
+    headers: Sequence[tuple[str, bytes | None]] | None,
+    source: Source | str,
+    *,
+    max_text_characters: int,
 ) -> Received:
     """Read one record of the utterances topic.
 
@@ -84,7 +88,8 @@ def decode_utterance(
     Args:
         value: The record's value.
         headers: The record's headers.
-        source: Where the record stands; its text form is the utterance's id if nothing else names one.
+        source: Where the record stands, or a name for what stands nowhere; its text form is the utterance's id if
+            nothing else names one.
         max_text_characters: The longest text that is accepted, in Unicode code points.
 
     Raises:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-import traceback
 from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 
 import structlog
 
+from health.logs import describe_fault
 from schemas.cloudevents import Headers, Received, decode_utterance
 from schemas.deadletter import dead_letter_headers
 from schemas.errors import InvalidEventError
@@ -55,6 +55,9 @@ class ClassifyObserver(Protocol):
     def dead_lettered(self, code: str) -> None:
         """Count a record that could not be processed."""
 
+    def unexpected(self, guard: str) -> None:
+        """Count an error that only a guard which catches all has caught."""
+
 
 class Request(NamedTuple):
     """One record of a batch, decoded."""
@@ -89,14 +92,16 @@ class Classify:
         try:
             return await self._answer(batch.records)
         except Exception as error:  # noqa: BLE001 - the agent's guard: what nobody foresaw is looked for record by record
-            _log.error("classify_batch_failed", records=len(batch.records), error=_describe(error))
+            self._observer.unexpected("classify_batch")
+            _log.error("classify_batch_failed", records=len(batch.records), **describe_fault(error))
         outgoing = []
         for record in batch.records:
             try:
                 outgoing += await self._answer([record])
             except Exception as error:  # noqa: BLE001 - the record's guard: one must not hold up its partition
                 source = source_of(record)
-                _log.error("classify_record_failed", source=str(source), error=_describe(error))
+                self._observer.unexpected("classify_record")
+                _log.error("classify_record_failed", source=str(source), **describe_fault(error))
                 fault = InvalidEventError("internal_error", f"Answering it failed: {type(error).__name__}.")
                 outgoing.append(self._bury(record, fault))
         return outgoing
@@ -174,9 +179,3 @@ def source_of(record: Message) -> Source:
 def headers_of(record: Message) -> Headers | None:
     """Return a consumed record's headers: a consumer always gets them as a list, with bytes or None as values."""
     return cast("Headers | None", record.headers())
-
-
-def _describe(error: Exception) -> str:
-    """Return an error's type and place; its message may quote what a user said."""
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{type(error).__name__} at {frame.filename}:{frame.lineno}"

@@ -40,8 +40,11 @@ _BACKOFF_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0)
 class ExchangeObserver(Protocol):
     """Who wants to know what happens, for metrics and probes. Called from the exchange's threads; must not block."""
 
-    def committed(self, records: int, seconds: float) -> None:
-        """Count a batch that was answered."""
+    def fetched(self, records: int) -> None:
+        """Count a batch that was fetched."""
+
+    def committed(self, batch: Batch, seconds: float) -> None:
+        """Count a batch that was answered; its transaction took so long."""
 
     def aborted(self, reason: str) -> None:
         """Count a transaction that was taken back."""
@@ -143,6 +146,7 @@ class Exchange:
             return None
         with self._landed:
             self._in_flight += 1
+        self._observer.fetched(len(records))
         return Batch(epoch=epoch, records=records, fetched_at=time.time())
 
     def commit(self, batch: Batch, answers: Iterable[Outgoing]) -> bool:
@@ -275,7 +279,7 @@ class Exchange:
             self._producer = None
             self._observer.aborted("stopping")
             return False
-        self._observer.committed(len(batch.records), time.monotonic() - begun)
+        self._observer.committed(batch, time.monotonic() - begun)
         return True
 
     def _write(self, producer: Producer, batch: Batch, answers: Iterable[Outgoing]) -> None:

@@ -41,9 +41,12 @@ class Stopwatch:
         self.left = count
         self.first = self.last = 0.0
 
-    def committed(self, records: int, seconds: float) -> None:  # noqa: ARG002 - the exchange tells both
+    def fetched(self, records: int) -> None:
+        """Need nothing."""
+
+    def committed(self, batch: Batch, seconds: float) -> None:  # noqa: ARG002 - the exchange tells both
         """Stop the process once all are committed."""
-        self.left -= records
+        self.left -= len(batch.records)
         if self.left <= 0:
             self.last = time.time()
             os.kill(os.getpid(), signal.SIGINT)

@@ -1,0 +1,108 @@
+"""The HTTP routes that classify: the same decision as the stream's, answered at once and published as well."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from typing import TYPE_CHECKING
+
+import msgspec
+from aiohttp import hdrs, web
+
+from schemas.cloudevents import decode_utterance
+from schemas.errors import UnavailableError
+from schemas.events import Result, Timings
+from streams.batches import ANY_PARTITION
+from streams.results import encode_result, encode_review, result_of, review_request, timestamp
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from schemas.cloudevents import Headers, Received
+    from schemas.settings import Intake
+    from streams.classify import ClassifyObserver, Decider
+    from streams.publisher import Publisher
+
+
+class Classified(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The answer to a request to classify.
+
+    Attributes:
+        result: As on the results topic.
+        published: Whether the broker has it.
+        not_published_because: Why not.
+    """
+
+    result: Result
+    published: bool
+    not_published_because: str | None = None
+
+
+class ClassifyRoute:
+    """`POST /api/v1/intents/classify`: an utterance as JSON in, its result out.
+
+    Args:
+        decider: What turns utterances into answers.
+        publisher: Who puts results on the results topic.
+        settings: Limits, and when to ask people.
+        observer: Who counts.
+        broker_reachable: Whether publishing is worth a try; must not wait.
+    """
+
+    def __init__(
+        self,
+        *,
+        decider: Decider,
+        publisher: Publisher,
+        settings: Intake,
+        observer: ClassifyObserver,
+        broker_reachable: Callable[[], bool],
+    ) -> None:
+        self._decider = decider
+        self._publisher = publisher
+        self._settings = settings
+        self._observer = observer
+        self._broker_reachable = broker_reachable
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return what to mount."""
+        return [web.post("/api/v1/intents/classify", self._classify)]
+
+    async def _classify(self, request: web.Request) -> web.Response:
+        received = decode_utterance(
+            await request.read(),
+            _event_headers_of(request),
+            f"http/{uuid.uuid4()}",
+            max_text_characters=self._settings.max_text_characters,
+        )
+        begun = time.time()
+        decisions = await self._decider.decide([received])
+        timings = Timings(queue_seconds=0.0, classify_seconds=max(0.0, time.time() - begun))
+        result = result_of(received, decisions[0], timings, None)
+        self._observer.answered([result])
+        obstacle = await self._publish(result, received)
+        answer = Classified(result=result, published=obstacle is None, not_published_because=obstacle)
+        return web.Response(body=msgspec.json.encode(answer), content_type="application/json")
+
+    async def _publish(self, result: Result, received: Received) -> str | None:
+        """Publish a result, and a review request where people should look; return why that failed."""
+        if not self._broker_reachable():
+            return "The broker is away."
+        time_text = timestamp(time.time())
+        records = [encode_result(result, received, None, ANY_PARTITION, time_text)]
+        review = review_request(result, self._settings.review_below_confidence)
+        if review is not None:
+            records.append(encode_review(review, received, time_text))
+        try:
+            await self._publisher.publish(records)
+        except UnavailableError as error:
+            return str(error)
+        return None
+
+
+def _event_headers_of(request: web.Request) -> Headers:
+    """Return what a request's headers say of the event, as a record's headers would."""
+    headers: Headers = [("content-type", request.headers.get(hdrs.CONTENT_TYPE, "application/json").encode())]
+    if "traceparent" in request.headers:
+        headers.append(("traceparent", request.headers["traceparent"].encode()))
+    return headers

@@ -1,0 +1,180 @@
+"""The composition root of a worker: builds everything, passes it in, and says in which order it starts."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+import structlog
+from aiohttp import web
+from confluent_kafka import Consumer, Producer
+
+from flags.environment import read_overrides
+from flags.evaluation import Snapshot
+from health.checks import Dependency, DependencyChecks, Status
+from health.dependencies import KafkaDependency, PostgresDependency, RedisDependency
+from health.logs import configure_logging
+from health.metrics import Metrics
+from health.middleware import protect
+from health.probes import WorkerState
+from health.routes import health_routes
+from models.catalogue import default_catalogue_path, load_catalogue
+from models.classifier import Classifier
+from streams.api import ClassifyRoute
+from streams.boot import StreamApp, serve
+from streams.classify import Classify
+from streams.clients import admin_client, intake_consumer_config, transactional_producer_config
+from streams.decide import FlaggedClassifier
+from streams.exchange import Exchange
+from streams.intake import Intake
+from streams.observer import StreamObserver
+from streams.publisher import Publisher
+from streams.services import Checks, Codec, Models
+from streams.topics import UTTERANCES, apply_topics
+from streams.web import WebServer
+
+if TYPE_CHECKING:
+    from confluent_kafka.admin import AdminClient
+    from faust.types import StreamT
+
+    from schemas.settings import Settings
+    from streams.batches import Batch
+
+_log = structlog.get_logger(__name__)
+
+_CHANNEL_BATCHES = 1
+"""One batch waits while one is answered and one commits; more would only add latency."""
+
+_CHECK_EVERY_SECONDS = 2.0
+
+
+def run_worker(settings: Settings) -> None:
+    """Run a worker until SIGINT or SIGTERM.
+
+    Raises:
+        IntentStreamError: It cannot start or go on: the catalogue, a flag, a port, another worker with its id.
+    """
+    configure_logging(level=settings.logs.level, style=settings.logs.format, worker_id=settings.worker.id)
+
+    async def run() -> None:
+        await serve(Worker(settings).app)
+
+    asyncio.run(run())
+
+
+class Worker:
+    """One worker's parts, not started. Make it on the event loop that it is to run on.
+
+    They start in this order, and stop in the reverse: HTTP, what is asked in the background, the models, the agent, and
+    last the intake, which feeds the agent.
+
+    Args:
+        settings: Of everything.
+
+    Raises:
+        IntentStreamError: The catalogue or a flag's override cannot be used.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._metrics = Metrics(version("intentstream"))
+        self._observer = StreamObserver(self._metrics)
+        self._flags = Snapshot(read_overrides(os.environ))
+        self._admin = admin_client(settings)
+        self._checks = _dependency_checks(settings, self._admin, self._metrics)
+        catalogue = load_catalogue(settings.models.catalogue or default_catalogue_path())
+        self._classifier = Classifier(settings, catalogue, observer=self._observer)
+        self._decider = FlaggedClassifier(self._classifier, lambda: self._flags)
+        self._codec = ThreadPoolExecutor(1, "codec")
+        self._publisher = Publisher(settings)
+        self.app = StreamApp("intentstream", folder=settings.state_folder)
+        self._add_services()
+
+    def _add_services(self) -> None:
+        settings = self._settings
+        self.app.before_agents += [
+            WebServer(self._web_application(), settings.web),
+            Checks(self._checks),
+            self._publisher,
+            Codec(self._codec),
+            Models(self._classifier, self._metrics),
+        ]
+        channel = self.app.new_channel(_CHANNEL_BATCHES)
+        self._intake = Intake(
+            exchange=Exchange(
+                new_consumer=lambda: Consumer(intake_consumer_config(settings)),
+                new_producer=lambda: Producer(transactional_producer_config(settings)),
+                topics=[UTTERANCES],
+                drain_seconds=settings.intake.drain_seconds,
+                observer=self._observer,
+            ),
+            channel=channel,
+            settings=settings.intake,
+            prepare=self._prepare_topics,
+            observer=self._observer,
+        )
+        self.app.after_agents.append(self._intake)
+        classify = Classify(
+            decider=self._decider,
+            settings=settings.intake,
+            worker_id=settings.worker.id,
+            codec=self._codec,
+            observer=self._observer,
+        )
+
+        async def classify_utterances(batches: StreamT[Batch]) -> None:
+            async for batch in batches:
+                await self._intake.answer(batch, classify)
+
+        self.app.agent(channel, name="classify")(classify_utterances)
+
+    def _web_application(self) -> web.Application:
+        application = web.Application(client_max_size=self._settings.web.max_request_bytes)
+        protect(application, self._metrics)
+        application.add_routes(
+            health_routes(
+                version=version("intentstream"),
+                metrics=self._metrics,
+                worker_state=self._state,
+                dependencies=lambda: self._checks.results,
+            )
+        )
+        classify = ClassifyRoute(
+            decider=self._decider,
+            publisher=self._publisher,
+            settings=self._settings.intake,
+            observer=self._observer,
+            broker_reachable=self._broker_reachable,
+        )
+        application.add_routes(classify.routes())
+        return application
+
+    def _state(self) -> WorkerState:
+        tiers = self._classifier.tiers
+        return WorkerState(
+            broker_reachable=self._broker_reachable(),
+            assigned=self._observer.joined,
+            tiers={name: tiers[name].ready for name in self._decider.tiers_wanted()},
+            release=self._classifier.release or None,
+            stopping=self.app.should_stop,
+        )
+
+    def _broker_reachable(self) -> bool:
+        return self._checks.results["kafka"].status is Status.PASS
+
+    def _prepare_topics(self) -> None:
+        """Bring the topics in line; what is refused is logged, and does not keep a worker from its work."""
+        for change in apply_topics(self._admin, self._settings.topics):
+            _log.info("topic_changed", topic=change.topic, action=change.action.value, what=change.what)
+
+
+def _dependency_checks(settings: Settings, admin: AdminClient, metrics: Metrics) -> DependencyChecks:
+    dependencies: list[Dependency] = [
+        KafkaDependency(admin),
+        RedisDependency(settings.redis_url),
+        PostgresDependency(settings.postgres_dsn),
+    ]
+    return DependencyChecks(dependencies, metrics, interval_seconds=_CHECK_EVERY_SECONDS)

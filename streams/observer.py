@@ -1,0 +1,111 @@
+"""Turns what happens in the stream and in the models into metrics, and remembers what probes ask."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from confluent_kafka import TopicPartition
+
+    from health.metrics import Metrics
+    from models.breaker import BreakerState
+    from schemas.events import Outcome, Result
+    from streams.batches import Batch
+
+
+class StreamObserver:
+    """The one observer of a worker's exchange, intake, agent, chain and cache. Safe to call from any thread.
+
+    Attributes:
+        joined: Whether the group has given us an assignment, be it an empty one.
+    """
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self.joined = False
+
+    # From the exchange.
+
+    def fetched(self, records: int) -> None:
+        """Count a batch that was fetched."""
+        self._metrics.events_in.inc(records)
+        self._metrics.batch_events.observe([records])
+
+    def committed(self, batch: Batch, seconds: float) -> None:
+        """Count a batch that was answered, and time each of its records from end to end."""
+        now_ms = time.time() * 1000
+        waited = [now_ms - record.timestamp()[1] for record in batch.records]
+        self._metrics.commits.inc()
+        self._metrics.events_out.inc(len(waited))
+        self._metrics.commit_seconds.observe([seconds])
+        self._metrics.end_to_end_seconds.observe(np.divide(waited, 1000))
+
+    def aborted(self, reason: str) -> None:
+        """Count a transaction that was taken back."""
+        self._metrics.aborts.labels(reason).inc()
+
+    def voided(self, records: int) -> None:
+        """Count a batch of an older epoch."""
+        self._metrics.batches_voided.inc()
+        self._metrics.events_voided.inc(records)
+
+    def assigned(self, partitions: Sequence[TopicPartition]) -> None:
+        """Show all partitions that are ours now."""
+        self.joined = True
+        self._metrics.rebalances.inc()
+        self._metrics.partitions_assigned.set(len(partitions))
+
+    def broker_error(self, code: str) -> None:
+        """Count what librdkafka reports and mends by itself."""
+        self._metrics.broker_errors.labels(code).inc()
+
+    # From the intake.
+
+    def lagging(self, lag: Mapping[tuple[str, int], int]) -> None:
+        """Show how far behind each partition is."""
+        self._metrics.set_lag(lag)
+
+    # From the agent.
+
+    def answered(self, results: Sequence[Result]) -> None:
+        """Count a batch's results."""
+        chosen: dict[tuple[str, str], list[Result]] = defaultdict(list)
+        for result in results:
+            chosen[result.tier, result.strategy].append(result)
+        for (tier, strategy), group in chosen.items():
+            self._metrics.model_selection.labels(tier, strategy).inc(len(group))
+            queued = [result.timings.queue_seconds for result in group]
+            self._metrics.queue_seconds.observe(queued, tier)
+
+    def dead_lettered(self, code: str) -> None:
+        """Count a record that could not be processed."""
+        self._metrics.events_dead_lettered.labels(code).inc()
+
+    def unexpected(self, guard: str) -> None:
+        """Count an error that only a guard which catches all has caught."""
+        self._metrics.unexpected_errors.labels(guard).inc()
+
+    # From the chain and the cache.
+
+    def tier_called(self, tier: str, outcome: Outcome, texts: int, seconds: float) -> None:
+        """Show how a tier's turn went."""
+        self._metrics.classify_seconds.observe([seconds], tier)
+        self._metrics.tier_turns.labels(tier, outcome.value).inc(texts)
+
+    def tier_answered(self, tier: str, texts: int) -> None:
+        """Need nothing: results are counted with their strategy."""
+
+    def breaker_changed(self, name: str, state: BreakerState) -> None:
+        """Show a breaker's state."""
+        self._metrics.set_breaker(name, state.value)
+
+    def cache_asked(self, level: str, hits: int, misses: int) -> None:
+        """Count a batch's questions to a level of the cache."""
+        self._metrics.cache_hits.labels(level).inc(hits)
+        self._metrics.cache_misses.labels(level).inc(misses)

@@ -1,0 +1,102 @@
+"""Publishes records that stand alone, outside the intake's transactions: what came over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import TYPE_CHECKING
+
+from confluent_kafka import KafkaError, Producer
+from mode import Service
+
+from schemas.errors import UnavailableError
+from streams.clients import producer_config
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from confluent_kafka import Message
+
+    from schemas.settings import Settings
+    from streams.batches import Outgoing
+
+_POLL_SECONDS = 0.1
+_TIMEOUT_MS = 2_000
+"""For a record to be delivered: a person may be waiting."""
+
+
+class Publisher(Service):
+    """An idempotent producer whose deliveries can be awaited."""
+
+    def __init__(self, settings: Settings, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._settings = settings
+        self._producer: Producer | None = None
+        self._ending = threading.Event()
+        self._poller = threading.Thread(target=self._poll, name="publisher", daemon=True)
+
+    async def publish(self, records: Sequence[Outgoing]) -> None:
+        """Return when all records are delivered.
+
+        Raises:
+            UnavailableError: One of them was not, or nobody knows; it may yet arrive.
+        """
+        producer = self._producer
+        if producer is None:
+            raise UnavailableError("The worker is starting or stopping.")
+        loop = asyncio.get_running_loop()
+        deliveries = []
+        for topic, value, key, partition, headers in records:
+            delivery: asyncio.Future[None] = loop.create_future()
+            try:
+                producer.produce(
+                    topic,
+                    value,
+                    key,
+                    partition,
+                    on_delivery=_teller(loop, delivery),
+                    headers=headers,  # type: ignore[arg-type]  # a list always, of bytes
+                )
+            except BufferError as error:
+                raise UnavailableError("Too much waits to be published already.") from error
+            deliveries.append(delivery)
+        await asyncio.gather(*deliveries)
+
+    async def on_start(self) -> None:
+        """Make the producer; it connects by itself, whenever the broker is there."""
+        self._producer = Producer(producer_config(self._settings) | {"message.timeout.ms": _TIMEOUT_MS})
+        self._poller.start()
+
+    async def on_stop(self) -> None:
+        """Let what is under way be delivered."""
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            await asyncio.to_thread(producer.flush, _TIMEOUT_MS / 1000)
+        self._ending.set()
+        await asyncio.to_thread(self._poller.join)
+
+    def _poll(self) -> None:
+        while not self._ending.is_set():
+            producer = self._producer
+            if producer is None:
+                self._ending.wait(_POLL_SECONDS)
+            else:
+                producer.poll(_POLL_SECONDS)
+
+
+def _teller(loop: asyncio.AbstractEventLoop, delivery: asyncio.Future[None]) -> Any:
+    """Return a delivery callback for the poller's thread that settles the future on its loop."""
+
+    def settle(error: KafkaError | None) -> None:
+        if delivery.done():
+            return
+        if error is None:
+            delivery.set_result(None)
+        else:
+            delivery.set_exception(UnavailableError(f"The broker did not take it: {error.str()}."))
+
+    def tell(error: KafkaError | None, _record: Message) -> None:
+        loop.call_soon_threadsafe(settle, error)
+
+    return tell

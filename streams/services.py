@@ -1,0 +1,74 @@
+"""What of a worker must start and stop with it and is no service by itself, as services."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from mode import Service
+
+from models.breaker import BreakerState
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
+    from health.checks import DependencyChecks
+    from health.metrics import Metrics
+    from models.classifier import Classifier
+
+
+class Checks(Service):
+    """Asks the dependencies in the background."""
+
+    def __init__(self, checks: DependencyChecks, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._checks = checks
+        self._running: asyncio.Task[None] | None = None
+
+    async def on_start(self) -> None:
+        """Begin to ask."""
+        self._running = asyncio.create_task(self._checks.run(), name="dependency-checks")
+
+    async def on_stop(self) -> None:
+        """Stop asking."""
+        if self._running is not None:
+            self._running.cancel()
+            await asyncio.gather(self._running, return_exceptions=True)
+
+
+class Codec(Service):
+    """The thread on which batches are decoded and encoded."""
+
+    def __init__(self, executor: Executor, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._executor = executor
+
+    async def on_stop(self) -> None:
+        """End the thread."""
+        self._executor.shutdown(wait=False)
+
+
+class Models(Service):
+    """The classifier: started once its rules can answer; its other tiers join later."""
+
+    def __init__(self, classifier: Classifier, metrics: Metrics, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._classifier = classifier
+        self._metrics = metrics
+
+    async def on_start(self) -> None:
+        """Load the rules."""
+        await self._classifier.start()
+        self._metrics.release.info({"release": self._classifier.release})
+        for name in self._classifier.tiers:
+            self._metrics.model_health.labels(name).set_function(partial(_is_healthy, self._classifier, name))
+
+    async def on_stop(self) -> None:
+        """End the tiers' threads."""
+        await self._classifier.close()
+
+
+def _is_healthy(classifier: Classifier, tier: str) -> float:
+    """Return 1 if a tier has a model and its breaker lets calls through."""
+    return float(classifier.tiers[tier].ready and classifier.breakers[tier] is BreakerState.CLOSED)
