@@ -60,7 +60,8 @@ class Breaker:
     def failed(self) -> None:
         """Count a failure; open at the limit, and again after a failed probe."""
         self._failures += 1
-        if self._probing or self._failures >= self._limit:
+        # Open already, it hears of calls from before; the wait counts from the first reason for it.
+        if self._probing or (self._opened_at is None and self._failures >= self._limit):
             self._opened_at = self._clock()
         self._probing = False
 

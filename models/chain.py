@@ -16,7 +16,7 @@ import structlog
 from models.answer import NO_TIER, Answer, rank
 from models.breaker import Breaker, BreakerState
 from models.observer import Observer, Unobserved
-from models.prediction import Probabilities, TierUnavailableError
+from models.prediction import Probabilities, TierBusyError, TierUnavailableError
 from schemas.events import Attempt, Outcome
 
 if TYPE_CHECKING:
@@ -128,6 +128,9 @@ class Chain:
                 probabilities = await tier.classify(texts)
         except TierUnavailableError as error:
             breaker.released()
+            return _left(tier.name, Outcome.UNAVAILABLE, str(error))
+        except TierBusyError as error:
+            breaker.failed()
             return _left(tier.name, Outcome.UNAVAILABLE, str(error))
         except TimeoutError:
             breaker.failed()

@@ -1,0 +1,316 @@
+"""The chain always answers: whatever its tiers do, every text has one answer and a record of how it came about."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from models.answer import NO_TIER, Answer
+from models.breaker import BreakerState
+from models.chain import Chain
+from models.local import LocalTier
+from models.prediction import Probabilities, TierUnavailableError
+from schemas import settings
+from schemas.events import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+LABELS = ("greeting", "refund")
+REFUND = (0.1, 0.85, 0.05)
+GREETING = (0.9, 0.05, 0.05)
+UNSURE = (0.45, 0.35, 0.2)
+OUTSIDE = (0.1, 0.1, 0.8)
+
+
+class Scripted:
+    """A tier that does what it is told."""
+
+    def __init__(self, name: str, answer: Callable[[Sequence[str]], Any]) -> None:
+        self.name = name
+        self.calls: list[list[str]] = []
+        self._answer = answer
+
+    async def classify(self, texts: Sequence[str]) -> Probabilities:
+        self.calls.append(list(texts))
+        answer = self._answer(texts)
+        if asyncio.iscoroutine(answer):
+            answer = await answer
+        if isinstance(answer, BaseException):
+            raise answer
+        return np.asarray(answer, np.float32)
+
+
+def says(*row: float) -> Callable[[Sequence[str]], Any]:
+    return lambda texts: [row] * len(texts)
+
+
+def chain_of(*tiers: Any, **limits: Any) -> Chain:
+    return Chain(tiers, LABELS, settings.Chain(**limits))
+
+
+async def ask(chain: Chain, *order: str, texts: Sequence[str] = ("hello",), escalate: bool = True) -> list[Answer]:
+    return await chain.classify(texts, order, escalate=escalate)
+
+
+def outcomes(answer: Answer) -> list[tuple[str, Outcome]]:
+    return [(attempt.tier, attempt.outcome) for attempt in answer.tried]
+
+
+async def test_a_sure_tier_answers_alone() -> None:
+    second = Scripted("second", says(*GREETING))
+    [answer] = await ask(chain_of(Scripted("first", says(*REFUND)), second), "first", "second")
+    assert (answer.intent, answer.tier, answer.degraded) == ("refund", "first", False)
+    assert answer.confidence == pytest.approx(0.85)
+    assert second.calls == []
+
+
+async def test_an_answer_names_the_next_best_candidates_best_first() -> None:
+    [answer] = await ask(chain_of(Scripted("first", says(*REFUND))), "first")
+    assert [candidate.intent for candidate in answer.alternatives] == ["greeting", None]
+
+
+async def test_only_the_texts_a_tier_is_unsure_of_go_on() -> None:
+    rows = {"hello": GREETING, "hm": UNSURE}
+    first = Scripted("first", lambda texts: [rows[text] for text in texts])
+    second = Scripted("second", says(*REFUND))
+    answers = await ask(chain_of(first, second), "first", "second", texts=["hello", "hm", "hello"])
+    assert second.calls == [["hm"]]
+    assert [(answer.intent, answer.tier) for answer in answers] == [
+        ("greeting", "first"),
+        ("refund", "second"),
+        ("greeting", "first"),
+    ]
+    assert outcomes(answers[1]) == [("first", Outcome.UNSURE), ("second", Outcome.ANSWERED)]
+    assert not answers[1].degraded
+
+
+async def test_where_all_are_unsure_the_most_confident_answer_stands() -> None:
+    chain = chain_of(Scripted("first", says(0.3, 0.5, 0.2)), Scripted("second", says(*UNSURE)))
+    [answer] = await ask(chain, "first", "second")
+    assert (answer.intent, answer.tier) == ("refund", "first")
+    assert outcomes(answer) == [("first", Outcome.ANSWERED), ("second", Outcome.UNSURE)]
+
+
+async def test_without_escalation_an_unsure_answer_stands() -> None:
+    second = Scripted("second", says(*REFUND))
+    [answer] = await ask(chain_of(Scripted("first", says(*UNSURE)), second), "first", "second", escalate=False)
+    assert (answer.intent, second.calls) == ("greeting", [])
+
+
+async def test_likeliest_out_of_scope_is_out_of_scope() -> None:
+    [answer] = await ask(chain_of(Scripted("first", says(*OUTSIDE))), "first")
+    assert (answer.intent, round(answer.confidence, 3)) == (None, 0.8)
+
+
+async def test_nothing_likely_enough_is_out_of_scope_with_the_candidates_beside() -> None:
+    chain = chain_of(Scripted("first", says(0.45, 0.35, 0.2)), out_of_scope_confidence=0.5)
+    [answer] = await ask(chain, "first")
+    assert (answer.intent, round(answer.confidence, 3)) == (None, 0.2)
+    assert [candidate.intent for candidate in answer.alternatives] == ["greeting", "refund"]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(lambda _: ValueError("a bug"), id="raises"),
+        pytest.param(lambda _: MemoryError(), id="has no memory"),
+        pytest.param(lambda _: None, id="answers nothing"),
+        pytest.param(lambda texts: [REFUND] * (len(texts) + 1), id="answers too many rows"),
+        pytest.param(lambda texts: [[1.0]] * len(texts), id="answers too few columns"),
+        pytest.param(says(float("nan"), 0.5, 0.5), id="answers what is no number"),
+        pytest.param(says(float("inf"), 0.0, 0.0), id="answers infinity"),
+        pytest.param(says(0.2, 0.2, 0.2), id="does not sum to 1"),
+        pytest.param(says(1.5, -0.5, 0.0), id="answers below 0"),
+    ],
+)
+async def test_a_tier_that_breaks_is_followed_by_the_next(answer: Callable[[Sequence[str]], Any]) -> None:
+    chain = chain_of(Scripted("broken", answer), Scripted("sound", says(*REFUND)))
+    [given] = await ask(chain, "broken", "sound")
+    assert (given.intent, given.tier, given.degraded) == ("refund", "sound", True)
+    assert outcomes(given) == [("broken", Outcome.FAILED), ("sound", Outcome.ANSWERED)]
+    assert given.tried[0].reason
+
+
+async def test_a_reason_never_quotes_what_a_tier_raised() -> None:
+    chain = chain_of(Scripted("broken", lambda texts: ValueError(f"cannot read {texts[0]}")))
+    [answer] = await ask(chain, "broken", texts=["my card number is 42"])
+    assert "42" not in str(answer)
+
+
+async def test_a_tier_that_is_not_loaded_is_followed_by_the_next_and_its_breaker_stays_closed() -> None:
+    away = Scripted("away", lambda _: TierUnavailableError("not loaded yet"))
+    chain = chain_of(away, Scripted("sound", says(*REFUND)), breaker_failures=1)
+    for _ in range(3):
+        [answer] = await ask(chain, "away", "sound")
+    assert outcomes(answer)[0] == ("away", Outcome.UNAVAILABLE)
+    assert answer.degraded
+    assert chain.breakers["away"] is BreakerState.CLOSED
+
+
+async def test_a_tier_nobody_knows_is_followed_by_the_next() -> None:
+    [answer] = await ask(chain_of(Scripted("sound", says(*REFUND))), "unheard_of", "sound")
+    assert outcomes(answer)[0] == ("unheard_of", Outcome.UNAVAILABLE)
+
+
+@pytest.mark.parametrize("order", [(), ("broken",), ("unheard_of",)])
+async def test_where_every_tier_fails_there_is_still_an_answer(order: tuple[str, ...]) -> None:
+    chain = chain_of(Scripted("broken", lambda _: ValueError()))
+    [answer] = await ask(chain, *order)
+    assert (answer.intent, answer.confidence, answer.tier) == (None, 0.0, NO_TIER)
+    assert answer.degraded
+    assert answer.alternatives == ()
+
+
+async def test_no_text_needs_no_tier() -> None:
+    tier = Scripted("first", says(*REFUND))
+    assert await ask(chain_of(tier), "first", texts=[]) == []
+    assert tier.calls == []
+
+
+async def test_a_tier_past_its_deadline_is_followed_by_the_next() -> None:
+    chain = chain_of(
+        Scripted("slow", lambda _: asyncio.Event().wait()),
+        Scripted("sound", says(*REFUND)),
+        tier_deadline_seconds=0.01,
+    )
+    [answer] = await ask(chain, "slow", "sound")
+    assert outcomes(answer) == [("slow", Outcome.TIMEOUT), ("sound", Outcome.ANSWERED)]
+    assert answer.tried[0].seconds >= 0.01
+
+
+async def test_a_tier_that_keeps_failing_is_left_alone_and_tried_again_after_a_while() -> None:
+    now = [0.0]
+    sick = [True]
+    tier = Scripted("first", lambda texts: ValueError() if sick[0] else [REFUND] * len(texts))
+    limits = settings.Chain(breaker_failures=2, breaker_open_seconds=5.0)
+    chain = Chain([tier], LABELS, limits, clock=lambda: now[0])
+    for _ in range(4):
+        [answer] = await ask(chain, "first")
+    assert outcomes(answer) == [("first", Outcome.OPEN)]
+    assert len(tier.calls) == 2
+
+    now[0], sick[0] = 5.0, False
+    [answer] = await ask(chain, "first")
+    assert outcomes(answer) == [("first", Outcome.ANSWERED)]
+    assert chain.breakers["first"] is BreakerState.CLOSED
+
+
+async def test_a_probe_whose_caller_went_away_does_not_keep_the_tier_out() -> None:
+    now = [0.0]
+    probing = asyncio.Event()
+
+    async def hang() -> None:
+        probing.set()
+        await asyncio.Event().wait()
+
+    answers = iter([lambda _: ValueError(), lambda _: hang(), says(*REFUND)])
+    tier = Scripted("first", lambda texts: next(answers)(texts))  # noqa: PLW0108 - another each call
+    chain = Chain([tier], LABELS, settings.Chain(breaker_failures=1), clock=lambda: now[0])
+    await ask(chain, "first")
+    now[0] = 60.0
+    caller = asyncio.create_task(ask(chain, "first"))
+    await probing.wait()
+    caller.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await caller
+    [answer] = await ask(chain, "first")
+    assert outcomes(answer) == [("first", Outcome.ANSWERED)]
+
+
+class Gate:
+    """A model that answers once it is let."""
+
+    def __init__(self) -> None:
+        self.entered, self.opened = threading.Event(), threading.Event()
+
+    def predict(self, texts: Sequence[str]) -> Probabilities:
+        self.entered.set()
+        self.opened.wait(30)
+        return np.array([REFUND] * len(texts), np.float32)
+
+
+@pytest.fixture
+def gate() -> Iterator[Gate]:
+    gate = Gate()
+    yield gate
+    gate.opened.set()
+
+
+async def test_a_hung_model_is_busy_at_once_until_its_call_returns(gate: Gate) -> None:
+    now = [0.0]
+    tier = LocalTier("local", gate, hung_after_seconds=1.0, clock=lambda: now[0])
+    chain = chain_of(tier, tier_deadline_seconds=0.05, breaker_failures=100)
+    [answer] = await ask(chain, "local")
+    assert outcomes(answer) == [("local", Outcome.TIMEOUT)]
+
+    now[0] = 1.0
+    [answer] = await ask(chain, "local")
+    assert outcomes(answer) == [("local", Outcome.UNAVAILABLE)]
+    assert "has not returned" in (answer.tried[0].reason or "")
+
+    gate.opened.set()
+    while answer.tier != "local":
+        [answer] = await ask(chain, "local")
+    tier.close()
+
+
+async def test_the_event_loop_goes_on_while_a_model_works(gate: Gate) -> None:
+    tier = LocalTier("local", gate, hung_after_seconds=60)
+    asked = asyncio.create_task(ask(chain_of(tier, tier_deadline_seconds=30), "local"))
+    assert await asyncio.to_thread(gate.entered.wait, 30)
+    assert not asked.done()
+    gate.opened.set()
+    assert [answer.tier for answer in await asked] == ["local"]
+    tier.close()
+
+
+async def test_a_model_may_join_later_and_leave() -> None:
+    tier = LocalTier("local", hung_after_seconds=60)
+    chain = chain_of(tier)
+    [before] = await ask(chain, "local")
+    gate = Gate()
+    gate.opened.set()
+    tier.serve(gate)
+    [during] = await ask(chain, "local")
+    tier.unload("it was withdrawn")
+    [after] = await ask(chain, "local")
+    tier.close()
+    assert [before.tier, during.tier, after.tier] == [NO_TIER, "local", NO_TIER]
+    assert after.tried[0].reason == "it was withdrawn"
+
+
+class Heard:
+    """An observer that writes down what it is told."""
+
+    def __init__(self) -> None:
+        self.called: list[tuple[str, Outcome, int]] = []
+        self.answered: dict[str, int] = {}
+        self.breakers: list[tuple[str, BreakerState]] = []
+
+    def tier_called(self, tier: str, outcome: Outcome, texts: int, seconds: float) -> None:
+        assert seconds >= 0
+        self.called.append((tier, outcome, texts))
+
+    def tier_answered(self, tier: str, texts: int) -> None:
+        self.answered[tier] = self.answered.get(tier, 0) + texts
+
+    def breaker_changed(self, name: str, state: BreakerState) -> None:
+        self.breakers.append((name, state))
+
+    def cache_asked(self, level: str, hits: int, misses: int) -> None:
+        raise AssertionError((level, hits, misses))
+
+
+async def test_each_turn_and_each_breaker_is_told_to_the_observer() -> None:
+    heard = Heard()
+    tiers = [Scripted("broken", lambda _: ValueError()), Scripted("sound", says(*REFUND))]
+    chain = Chain(tiers, LABELS, settings.Chain(breaker_failures=1), observer=heard)
+    await ask(chain, "broken", "sound", texts=["a", "b"])
+    assert heard.called == [("broken", Outcome.FAILED, 2), ("sound", Outcome.ANSWERED, 2)]
+    assert heard.answered == {"sound": 2}
+    assert heard.breakers == [("broken", BreakerState.OPEN)]
