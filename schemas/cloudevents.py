@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import msgspec
 
 from schemas.errors import InvalidEventError
-from schemas.events import CE_TYPES, EVENT_TYPES, Source, Utterance
+from schemas.events import CE_TYPES, EVENT_TYPES, MAX_IDENTIFIER_CHARACTERS, Source, Utterance
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,7 +31,6 @@ _UTTERANCE_TYPE = CE_TYPES[Utterance]
 _UTTERANCE_TYPE_BYTES = _UTTERANCE_TYPE.encode()
 _SPECVERSION_BYTES = SPECVERSION.encode()
 _JSON_BYTES = frozenset({None, JSON.encode(), b"application/json; charset=utf-8", b"application/json;charset=utf-8"})
-_LONGEST_ID = 512
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
@@ -209,9 +208,9 @@ def _check_attributes(specversion: bytes, event_type: bytes | None) -> None:
 
 def _set_id(utterance: Utterance, event_id: str, where: str) -> None:
     """Let the event's id stand above the payload's."""
-    if not 1 <= len(event_id) <= _LONGEST_ID:
+    if not 1 <= len(event_id) <= MAX_IDENTIFIER_CHARACTERS:
         raise InvalidEventError(
-            "invalid_value", f"{where} has {len(event_id)} characters; an id has 1 to {_LONGEST_ID}."
+            "invalid_value", f"{where} has {len(event_id)} characters; an id has 1 to {MAX_IDENTIFIER_CHARACTERS}."
         )
     msgspec.structs.force_setattr(utterance, "id", event_id)  # fresh from the decoder, and nobody else's yet
 

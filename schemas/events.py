@@ -13,7 +13,8 @@ from msgspec import Meta
 
 Probability = Annotated[float, Meta(ge=0, le=1, description="A calibrated probability.")]
 Seconds = Annotated[float, Meta(ge=0, description="A duration in seconds.")]
-Identifier = Annotated[str, Meta(min_length=1, max_length=512)]
+MAX_IDENTIFIER_CHARACTERS = 512
+Identifier = Annotated[str, Meta(min_length=1, max_length=MAX_IDENTIFIER_CHARACTERS)]
 Locale = Annotated[str, Meta(max_length=35, description="BCP 47, such as `en-GB`.")]
 
 
