@@ -154,21 +154,25 @@ class Classify:
         """Return the dead letter: key, value and headers unchanged, and why."""
         self._observer.dead_lettered(fault.code)
         source, value = source_of(record), record.value()
+        try:
+            headers = headers_of(record)
+        except InvalidEventError:  # what cannot be read cannot be copied; the source has it
+            headers = None
         if len(record) > _MAX_BURIED_BYTES:
             value = None
             fault = InvalidEventError(
                 "record_too_large",
                 f"{fault} Its {len(record)} bytes are more than a dead letter holds: they stay at {source}.",
             )
-        headers = dead_letter_headers(
-            headers_of(record),
+        reasons = dead_letter_headers(
+            headers,
             source,
             fault,
             failed_by=f"{__name__}.{type(self).__name__}",
             worker_id=self._worker_id,
             time_text=timestamp(time.time()),
         )
-        return Outgoing(DEAD_LETTERS, value, record.key(), ANY_PARTITION, headers)
+        return Outgoing(DEAD_LETTERS, value, record.key(), ANY_PARTITION, reasons)
 
 
 def source_of(record: Message) -> Source:
@@ -177,5 +181,12 @@ def source_of(record: Message) -> Source:
 
 
 def headers_of(record: Message) -> Headers | None:
-    """Return a consumed record's headers: a consumer always gets them as a list, with bytes or None as values."""
-    return cast("Headers | None", record.headers())
+    """Return a consumed record's headers: a consumer always gets them as a list, with bytes or None as values.
+
+    Raises:
+        InvalidEventError: A name is not UTF-8, which the client can read in no way.
+    """
+    try:
+        return cast("Headers | None", record.headers())
+    except (SystemError, UnicodeDecodeError) as error:
+        raise InvalidEventError("invalid_utf8", "The name of a header is not UTF-8.") from error
