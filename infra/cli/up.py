@@ -76,6 +76,7 @@ def _run(settings: Settings, screen: Screen, signals: StopSignals, *, started: f
             publisher = Publisher(settings, timeout_seconds=_PUBLISH_SECONDS)
             player = SamplePlayer(publisher, per_second=rate)
             live = Live(screen, watch, player, worker, servers, state_folder=settings.state_folder, started=started)
+            stack.callback(lambda: screen.say(f"Stopping; in all {describe(watch.counts())}."))
             while True:
                 live.tick()
         finally:

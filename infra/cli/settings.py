@@ -1,0 +1,44 @@
+"""`intentstream settings`: every setting, what it is now, and where that was said."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from infra.cli.output import json_option, print_json
+from schemas.settings import DEFAULT_FILE, FILE_VARIABLE, load_settings
+from schemas.settings_table import SettingRow, describe_settings
+
+
+@click.command
+@json_option
+def command(*, as_json: bool) -> None:
+    """Show every setting, its value and where it is set. Secrets are stars."""
+    rows = describe_settings(load_settings())
+    file = Path(os.environ.get(FILE_VARIABLE, DEFAULT_FILE))
+    tree = tomllib.loads(file.read_text()) if file.is_file() else {}
+    if as_json:
+        print_json([msgspec.structs.asdict(row) | {"set_by": _set_by(row, tree, file)} for row in rows])
+        return
+    width = max(len(row.variable) for row in rows)
+    for row in rows:
+        origin = _set_by(row, tree, file)
+        value = row.value or "-"
+        click.echo(f"{row.variable:<{width}}  {value}" + (f"  ({origin})" if origin != "default" else ""))
+
+
+def _set_by(row: SettingRow, tree: dict[str, Any], file: Path) -> str:
+    """Return which of the three places a value came from; the environment stands above the file."""
+    if row.variable in os.environ:
+        return "environment"
+    found: Any = tree
+    for part in row.name.split("."):
+        if not isinstance(found, dict) or part not in found:
+            return "default"
+        found = found[part]
+    return str(file)
