@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import onnxruntime
 
 from models import encoder, ngrams
-from models.artefacts import prepared
+from models.artefacts import prepared, whole
 from models.distilbert import MODEL_FILE, DistilbertModel
 from models.encoder import Encoder, open_encoder
 from models.lexical import LexicalModel
@@ -50,6 +50,10 @@ class Preparation:
         """Return 12 hex digits of all that answers depend on: catalogue, code, weights, fine-tuned model."""
         tuned = self._root / "distilbert" / MODEL_FILE
         return _digest(self._lexical_name, self._encoder_name, _sha256(tuned) if tuned.is_file() else "")
+
+    def missing(self) -> tuple[str, ...]:
+        """Return which folders are still to be made. The zero-shot head is not looked for: that takes the encoder."""
+        return tuple(name for name in (self._lexical_name, self._encoder_name) if not whole(self._root / name))
 
     def rules(self) -> RulesModel:
         """Return the tier that needs nothing but the catalogue."""
