@@ -33,11 +33,13 @@ class Batch:
 
     Attributes:
         epoch: The exchange's epoch they were fetched in; in a later one the batch is void.
+        number: How many batches of its epoch were fetched before it; they are committed in this order, without a gap.
         records: In fetch order, so in offset order within a partition. Raw bytes, undecoded.
         fetched_at: Unix time in seconds.
     """
 
     epoch: int
+    number: int
     records: Sequence[Message]
     fetched_at: float
 

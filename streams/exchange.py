@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Protocol
 import structlog
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
+from health.logs import describe_fault
 from schemas.errors import UnavailableError
 from streams.batches import Batch
 
@@ -57,6 +58,9 @@ class ExchangeObserver(Protocol):
 
     def broker_error(self, code: str) -> None:
         """Count an error that librdkafka reports and mends by itself."""
+
+    def unexpected(self, guard: str) -> None:
+        """Count an error that only a guard which catches all has caught."""
 
 
 class MemberFencedError(UnavailableError):
@@ -95,6 +99,8 @@ class Exchange:
         self._consumer: Consumer | None = None
         self._producer: Producer | None = None
         self._epoch = 0
+        self._numbering = 0, 0
+        self._due = 0
         self._rewind_due = False
         self._failures = 0
         self._fence = threading.Lock()
@@ -147,7 +153,7 @@ class Exchange:
         with self._landed:
             self._in_flight += 1
         self._observer.fetched(len(records))
-        return Batch(epoch=epoch, records=records, fetched_at=time.time())
+        return Batch(epoch=epoch, number=self._next_number(epoch), records=records, fetched_at=time.time())
 
     def commit(self, batch: Batch, answers: Iterable[Outgoing]) -> bool:
         """Write the answers and the batch's offsets in one transaction.
@@ -155,22 +161,32 @@ class Exchange:
         Returns:
             Whether they are committed. If not, the same records will be fetched again.
         """
+        committed = False
         try:
             with self._fence:
-                if batch.epoch != self._epoch:
-                    self._observer.voided(len(batch.records))
+                if self._is_void(batch):
                     return False
-                committed = self._transact(batch, answers)
-                if not committed:
-                    self._open_epoch()
+                try:
+                    committed = self._transact(batch, answers)
+                finally:
+                    if committed:
+                        self._due += 1
+                    else:
+                        self._open_epoch()
         finally:
-            with self._landed:
-                self._in_flight -= 1
-                self._landed.notify_all()
+            self._land()
         self._failures = 0 if committed else self._failures + 1
         if self._failures:
             self._stopping.wait(_BACKOFF_SECONDS[min(self._failures, len(_BACKOFF_SECONDS)) - 1])
         return committed
+
+    def give_up(self, batch: Batch) -> None:
+        """Take a batch that nobody will answer; its records, and all that came after them, will be fetched again."""
+        with self._fence:
+            if batch.epoch == self._epoch:
+                self._observer.voided(len(batch.records))
+                self._open_epoch()
+        self._land()
 
     def lag(self) -> dict[tuple[str, int], int]:
         """Return how many records each of our partitions has beyond what was fetched, as far as is known locally."""
@@ -198,6 +214,32 @@ class Exchange:
         if self._consumer is not None:
             self._consumer.close()
             self._consumer = None
+
+    def _next_number(self, epoch: int) -> int:
+        """Return how many batches of this epoch were fetched before."""
+        last_epoch, fetched = self._numbering
+        number = fetched if last_epoch == epoch else 0
+        self._numbering = epoch, number + 1
+        return number
+
+    def _is_void(self, batch: Batch) -> bool:
+        """Return whether a batch must not be committed: it is of an older epoch, or one before it never came.
+
+        The latter would commit offsets beyond records that nobody has answered. Nothing we know of loses a batch
+        between fetch and commit; should something do, it costs a rewind and no record.
+        """
+        if batch.epoch == self._epoch:
+            if batch.number == self._due:
+                return False
+            _log.error("intake_batch_missing", due=self._due, came=batch.number)
+            self._open_epoch()
+        self._observer.voided(len(batch.records))
+        return True
+
+    def _land(self) -> None:
+        with self._landed:
+            self._in_flight -= 1
+            self._landed.notify_all()
 
     # On the fetching thread, inside `consume`.
 
@@ -229,6 +271,7 @@ class Exchange:
     def _open_epoch(self) -> None:
         """Make every batch in flight void, and the next fetch start from the committed offsets."""
         self._epoch += 1
+        self._due = 0
         self._rewind_due = True
 
     def _rewind(self, consumer: Consumer) -> bool:
@@ -278,6 +321,11 @@ class Exchange:
             # Whether or not it was committed, the next start's producer settles it before it reads the offsets.
             self._producer = None
             self._observer.aborted("stopping")
+            return False
+        except Exception as error:  # noqa: BLE001 - the commit's guard: a bug costs a rewind, never an answer or a thread
+            self._observer.unexpected("commit")
+            _log.error("intake_commit_failed", **describe_fault(error))
+            self._take_back(KafkaError(KafkaError._APPLICATION))  # noqa: SLF001 - that is its public name
             return False
         self._observer.committed(batch, time.monotonic() - begun)
         return True

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import structlog
 from mode import Service
 
+from health.logs import describe_fault
 from schemas.errors import UnavailableError
 from streams.exchange import MemberFencedError
 from streams.pace import Pace
@@ -33,6 +34,9 @@ _IDLE_SECONDS = 0.1
 """How long a fetch waits for a first record, and so how soon a stop is noticed."""
 
 _LISTENER_SECONDS = 0.01
+_GIVEN_UP_SECONDS = 0.5
+"""Before records are fetched again that the agent could not answer for a reason nobody foresaw."""
+
 _LAG_EVERY_SECONDS = 1.0
 _RETRY_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0)
 
@@ -84,7 +88,16 @@ class Intake(Service):
         So at most one batch commits while the next is answered, and batches commit in order.
         """
         begun = time.monotonic()
-        outgoing = await classify(batch)
+        try:
+            outgoing = await classify(batch)
+        except BaseException as error:
+            # In the committing thread's queue it stands before every later batch, which it makes void.
+            self._committing.submit(self._exchange.give_up, batch)
+            if not isinstance(error, Exception):
+                raise
+            _log.error("intake_batch_given_up", records=len(batch.records), **describe_fault(error))
+            await self.sleep(_GIVEN_UP_SECONDS)
+            return
         self._pace.observe(len(batch.records), time.monotonic() - begun)
         if self._commit is not None:
             await self._commit
@@ -106,8 +119,7 @@ class Intake(Service):
         if self._fetched is not None:
             await asyncio.wait([self._fetched])
         await loop.run_in_executor(self._committing, self._exchange.close)
-        self._fetching.shutdown()
-        self._committing.shutdown()
+        # The threads stay until the process ends: an agent that is slow to stop may still hand over what is void now.
         _log.info("intake_stopped", drained=drained)
 
     async def _fetch_forever(self) -> None:
@@ -120,7 +132,9 @@ class Intake(Service):
                 if batch is not None:
                     await self._deliver(batch)
         except MemberFencedError as error:
-            _log.critical("intake_fenced", detail=str(error))
+            await self.crash(error)
+        except Exception as error:  # noqa: BLE001 - the fetch's guard: without it a bug would be a stalled worker
+            _log.critical("intake_fetch_failed", **describe_fault(error))
             await self.crash(error)
 
     async def _deliver(self, batch: Batch) -> None:

@@ -65,6 +65,10 @@ class Stopwatch:
     def broker_error(self, code: str) -> None:
         """Need nothing."""
 
+    def unexpected(self, guard: str) -> None:
+        """Say so, likewise."""
+        print(f"unexpected: {guard}", file=sys.stderr)
+
     def lagging(self, lag: dict[tuple[str, int], int]) -> None:
         """Need nothing."""
 
