@@ -16,12 +16,15 @@ from models.calibration import softmax
 from models.ngrams import BUCKETS, VERSION, Occurrences, ngrams
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     import numpy.typing as npt
 
     from models.prediction import Probabilities
+
+_SLICE_CHARACTERS = 50_000
+"""A slice's n-grams take about 100 bytes a character: this many stay near the processor, whatever a batch holds."""
 
 
 class Block(NamedTuple):
@@ -80,8 +83,11 @@ class LexicalModel:
     def logits(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
         """Return the linear layer's answers, shape (texts, classes)."""
         logits = np.tile(self._bias, (len(texts), 1))
-        for vectoriser, block, occurrences in zip(self._vectorisers, self._blocks, ngrams(texts), strict=True):
-            logits += vectoriser.rows(occurrences, len(texts)) @ block.weights
+        for some in _slices([len(text) for text in texts]):
+            for vectoriser, block, occurrences in zip(
+                self._vectorisers, self._blocks, ngrams(texts[some]), strict=True
+            ):
+                logits[some] += vectoriser.rows(occurrences, some.stop - some.start) @ block.weights
         return logits
 
     def save(self, file: Path) -> None:
@@ -108,3 +114,15 @@ class LexicalModel:
         return cls(
             words=words, characters=characters, bias=tensors["bias"], temperature=float(tensors["temperature"][0])
         )
+
+
+def _slices(lengths: list[int]) -> Iterator[slice]:
+    """Cut a batch of texts of these lengths into slices of at most `_SLICE_CHARACTERS`, or of one longer text."""
+    start = characters = 0
+    for position, length in enumerate(lengths):
+        if characters + length > _SLICE_CHARACTERS and position > start:
+            yield slice(start, position)
+            start, characters = position, 0
+        characters += length
+    if start < len(lengths):
+        yield slice(start, len(lengths))

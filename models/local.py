@@ -62,6 +62,11 @@ class LocalTier:
         """Whether there is a model to ask."""
         return self._model is not None
 
+    @property
+    def missing(self) -> str | None:
+        """Why there is no model to ask, for a person; None where there is one."""
+        return self._missing if self._model is None else None
+
     def serve(self, model: Model) -> None:
         """Answer the next calls with this model."""
         self._model = model

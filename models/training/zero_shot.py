@@ -72,7 +72,7 @@ def _fit(
     if len(present) == 1:
         bias[present] = 0.0
         return weights, bias
-    regression = LogisticRegression(C=_INVERSE_REGULARISATION, tol=1e-3, max_iter=200).fit(embeddings, truth)
+    regression = LogisticRegression(C=_INVERSE_REGULARISATION, tol=1e-4, max_iter=200).fit(embeddings, truth)
     two = len(present) == 2  # noqa: PLR2004 - scikit-learn then gives one row, for the second class
     coefficients, intercept = regression.coef_, regression.intercept_
     weights[:, present] = (np.vstack((-coefficients, coefficients)) / 2 if two else coefficients).T

@@ -85,6 +85,7 @@ async def test_zero_shot_joins_when_it_is_loaded(settings: Settings) -> None:
         await classifier.loaded()
         [answer] = await classifier.classify(["my package hasn't arrived"], STANDARD)
         assert classifier.tiers["zero_shot"].ready
+        assert classifier.tiers["distilbert"].missing == "no release is installed"
     assert (answer.intent, answer.tried[0].tier, answer.degraded) == ("order_status", "zero_shot", False)
 
 

@@ -1,0 +1,92 @@
+"""The tiers are as right, and as sure, on public data sets as they are said to be."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+import pytest
+
+from models.calibration import calibration_error
+from models.catalogue import Catalogue, Intent
+from models.preparation import Preparation
+from models.text import normalise
+from models.training.examples import examples_of
+from models.training.lexical import train_lexical
+from models.training.zero_shot import make_head
+from models.zero_shot import ZeroShotModel
+from schemas.settings import Settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+    import numpy.typing as npt
+
+    from models.encoder import Encoder
+    from models.prediction import Model
+
+
+def read(file: Path) -> list[tuple[str, str]]:
+    records = map(json.loads, file.read_text("utf-8").splitlines())
+    return [(record["text"], record["intent"]) for record in records]
+
+
+def catalogue_of(file: Path, *, with_examples: bool = True) -> Catalogue:
+    said: dict[str, list[str]] = defaultdict(list)
+    for text, intent in read(file):
+        said[intent].append(text)
+    intents = (Intent(name=name, examples=tuple(texts) if with_examples else ()) for name, texts in said.items())
+    return Catalogue(name=file.parent.name, intents=tuple(intents))
+
+
+def put_to_the_test(model: Model, catalogue: Catalogue, file: Path) -> tuple[float, float]:
+    """Return accuracy and expected calibration error."""
+    texts, intents = zip(*read(file), strict=True)
+    rows = model.predict([normalise(text) for text in texts])
+    right: npt.NDArray[np.bool_] = rows.argmax(axis=1) == [catalogue.labels.index(intent) for intent in intents]
+    return float(right.mean()), calibration_error(rows.max(axis=1), right)
+
+
+@pytest.mark.parametrize(("name", "accuracy"), [("clinc150", 0.925), ("banking77", 0.912), ("snips", 0.984)])
+def test_the_lexical_classifier_on_all_examples(data_folder: Path, name: str, accuracy: float) -> None:
+    catalogue = catalogue_of(data_folder / name / "train.jsonl")
+    model = train_lexical(examples_of(catalogue))
+    reached, error = put_to_the_test(model, catalogue, data_folder / name / "test.jsonl")
+    assert reached >= accuracy
+    assert error <= 0.03
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> Encoder:
+    settings = Settings(state_folder=tmp_path_factory.mktemp("state"))
+    return Preparation(settings, Catalogue(name="none", intents=())).encoder()
+
+
+@pytest.mark.parametrize(
+    ("name", "shots", "accuracy"),
+    [
+        ("clinc150", "train_5shot", 0.875),
+        ("clinc150", "train_10shot", 0.895),
+        ("banking77", "train_5shot", 0.81),
+        ("banking77", "train_10shot", 0.85),
+    ],
+)
+def test_zero_shot_on_a_few_examples(
+    data_folder: Path, encoder: Encoder, name: str, shots: str, accuracy: float
+) -> None:
+    catalogue = catalogue_of(data_folder / name / f"{shots}.jsonl")
+    model = ZeroShotModel(encoder, make_head(catalogue, encoder))
+    reached, error = put_to_the_test(model, catalogue, data_folder / name / "test.jsonl")
+    assert reached >= accuracy
+    assert error <= 0.03
+
+
+@pytest.mark.parametrize(("name", "accuracy"), [("clinc150", 0.67), ("banking77", 0.6), ("snips", 0.74)])
+def test_zero_shot_on_names_alone(data_folder: Path, encoder: Encoder, name: str, accuracy: float) -> None:
+    catalogue = catalogue_of(data_folder / name / "test.jsonl", with_examples=False)
+    model = ZeroShotModel(encoder, make_head(catalogue, encoder))
+    reached, error = put_to_the_test(model, catalogue, data_folder / name / "test.jsonl")
+    assert reached >= accuracy
+    assert error <= 0.1
