@@ -44,7 +44,7 @@ class TopicReader:
         topics: Sequence[str],
         *,
         start: Literal["beginning", "end"],
-        timeout_seconds: float = 10.0,
+        timeout_seconds: float = 5.0,
     ) -> None:
         """Find the partitions and stand at their start or at their end.
 
@@ -97,7 +97,7 @@ class TopicReader:
         Raises:
             UnavailableError: The broker refuses for good.
         """
-        return [record for record in self._consumer.consume(_FETCH, seconds) if not self._is_notice(record)]
+        return [record for record in self._fetch(seconds) if not self._is_notice(record)]
 
     def read_to_end(self, *, idle_seconds: float = 30.0) -> Iterator[Message]:
         """Yield what there is, and end where each partition ended when it was reached.
@@ -110,11 +110,16 @@ class TopicReader:
         """
         idle = 0.0
         while self._unfinished:
-            records = self._consumer.consume(_FETCH, _POLL_SECONDS)
+            records = self._fetch(_POLL_SECONDS)
             idle = 0.0 if records else idle + _POLL_SECONDS
             if idle > idle_seconds:
                 raise UnavailableError("The broker stopped answering before everything was read; try again.")
             yield from (record for record in records if not self._is_notice(record))
+
+    def _fetch(self, seconds: float) -> list[Message]:
+        """Return as soon as something came: `consume` with a timeout would wait for as many as were asked for."""
+        first = self._consumer.poll(seconds)
+        return [] if first is None else [first, *self._consumer.consume(_FETCH, 0)]
 
     def _assign(self, places: list[TopicPartition]) -> None:
         self._unfinished = {(place.topic, place.partition) for place in places}

@@ -13,9 +13,10 @@ from models.preparation import prepare
 @click.command
 @json_option
 def command(*, as_json: bool) -> None:
-    """Make the models that are not there yet, from the catalogue and the weights that are installed.
+    """Make the models that are not there yet.
 
-    A worker does the same when it starts; this does it ahead, for an image or a release. With --json, a line for each
+    They are made from the catalogue and the installed weights. A worker does the same when it starts; this does it
+    ahead, for an image or a release. With --json, a line for each
     step: what comes next, and the share of the whole that is done.
     """
     settings = begin()

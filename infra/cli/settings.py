@@ -18,7 +18,10 @@ from schemas.settings_table import SettingRow, describe_settings
 @click.command
 @json_option
 def command(*, as_json: bool) -> None:
-    """Show every setting, its value and where it is set. Secrets are stars."""
+    """Show every setting, its value and where it is set.
+
+    Secrets are stars.
+    """
     rows = describe_settings(load_settings())
     file = Path(os.environ.get(FILE_VARIABLE, DEFAULT_FILE))
     tree = tomllib.loads(file.read_text()) if file.is_file() else {}

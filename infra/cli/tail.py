@@ -40,9 +40,9 @@ def command(
     show_value: bool,
     as_json: bool,
 ) -> None:
-    """Show what arrives on a topic, until Ctrl-C or the limit.
+    """Show what arrives on a topic.
 
-    Only what is committed; no consumer group is joined. What users wrote stays hidden unless asked for.
+    Until Ctrl-C or the limit, and only what is committed; no consumer group is joined. What users wrote stays hidden unless asked for.
     """
     settings = begin()
     with TopicReader(settings, [TOPICS[topic]], start="beginning" if from_beginning else "end") as reader:
