@@ -42,7 +42,8 @@ def command(
 ) -> None:
     """Show what arrives on a topic.
 
-    Until Ctrl-C or the limit, and only what is committed; no consumer group is joined. What users wrote stays hidden unless asked for.
+    Until Ctrl-C or the limit, and only what is committed; no consumer group is joined. What users wrote stays hidden
+    unless asked for.
     """
     settings = begin()
     with TopicReader(settings, [TOPICS[topic]], start="beginning" if from_beginning else "end") as reader:
