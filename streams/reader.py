@@ -23,6 +23,15 @@ _QUEUED_KILOBYTES = 16_384
 _POLL_SECONDS = 0.5
 _RETRY_SECONDS = 0.05
 
+_REFUSALS = frozenset(
+    {
+        KafkaError._AUTHENTICATION,  # noqa: SLF001 - librdkafka's own errors are named so
+        KafkaError.SASL_AUTHENTICATION_FAILED,
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.GROUP_AUTHORIZATION_FAILED,
+    }
+)
+
 
 class MissingTopicError(IntentStreamError):
     """A topic does not exist; `intentstream topics apply` creates it."""
@@ -158,6 +167,6 @@ class TopicReader:
         if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - that is its public name
             self._unfinished.discard((record.topic(), record.partition()))
             return True
-        if error.retriable() or error.code() in (KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT):  # noqa: SLF001
-            return True  # librdkafka goes on trying
-        raise UnavailableError(f"The broker refuses: {error.str()}.")
+        if error.fatal() or error.code() in _REFUSALS:
+            raise UnavailableError(f"The broker refuses: {error.str()}.")
+        return True  # whatever else it is, librdkafka goes on trying

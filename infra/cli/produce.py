@@ -9,9 +9,9 @@ import click
 import msgspec
 
 from infra.cli.output import json_option, print_json, say
-from infra.cli.publisher import Publisher
 from infra.cli.session import begin
 from infra.cli.utterance_lines import Fault, Format, guess_format, read_utterances
+from infra.cli.utterance_producer import UtteranceProducer
 from schemas.errors import UnavailableError
 
 if TYPE_CHECKING:
@@ -86,20 +86,20 @@ def command(
     be delivered.
     """
     settings = begin()
-    publisher = Publisher(settings, timeout_seconds=timeout_seconds)
+    producer = UtteranceProducer(settings, timeout_seconds=timeout_seconds)
     found = read_utterances(file, _format(file, form), max_text_characters=settings.intake.max_text_characters)
     report, started = _Report(), time.monotonic()
     try:
-        _publish(publisher, found, report, rate=rate, limit=limit, user_id=user_id)
-        publisher.finish()
+        _publish(producer, found, report, rate=rate, limit=limit, user_id=user_id)
+        producer.finish()
     except UnavailableError as error:
-        publisher.abandon()
+        producer.abandon()
         click.echo(str(error), err=True)
     except KeyboardInterrupt:
-        publisher.abandon()
-        click.echo(f"Stopped; {publisher.delivered} utterances were delivered.", err=True)
+        producer.abandon()
+        click.echo(f"Stopped; {producer.delivered} utterances were delivered.", err=True)
         raise
-    report.delivered, report.not_delivered = publisher.delivered, dict(publisher.failures)
+    report.delivered, report.not_delivered = producer.delivered, dict(producer.failures)
     report.seconds = time.monotonic() - started
     if as_json:
         print_json(report)
@@ -109,7 +109,7 @@ def command(
 
 
 def _publish(
-    publisher: Publisher,
+    producer: UtteranceProducer,
     found: Iterable[Utterance | Fault],
     report: _Report,
     *,
@@ -125,9 +125,9 @@ def _publish(
             click.echo(f"line {utterance.line}: {utterance.reason}; passed over.", err=True)
             continue
         if rate:
-            publisher.wait(started + report.published / rate - time.monotonic())
+            producer.wait(started + report.published / rate - time.monotonic())
         named = utterance if utterance.user_id or not user_id else msgspec.structs.replace(utterance, user_id=user_id)
-        publisher.publish(named)
+        producer.publish(named)
         report.published += 1
         if report.published == limit:
             return

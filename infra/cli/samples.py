@@ -11,7 +11,7 @@ from schemas.events import Utterance
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from infra.cli.publisher import Publisher
+    from infra.cli.utterance_producer import UtteranceProducer
 
 
 class SamplePlayer:
@@ -22,9 +22,9 @@ class SamplePlayer:
         total: How many utterances there are.
     """
 
-    def __init__(self, publisher: Publisher, *, per_second: float) -> None:
+    def __init__(self, producer: UtteranceProducer, *, per_second: float) -> None:
         self.texts: dict[str, str] = {}
-        self._publisher = publisher
+        self._producer = producer
         self._per_second = per_second
         utterances = list(_utterances()) if per_second else []
         self.total = len(utterances)
@@ -47,8 +47,7 @@ class SamplePlayer:
         due = int((time.monotonic() - self._started) * self._per_second) + 1
         while len(self.texts) < min(due, self.total):
             utterance = next(self._left)
-            self.texts[self._publisher.publish(utterance)] = utterance.text
-        self._publisher.wait(0)
+            self.texts[self._producer.publish(utterance)] = utterance.text
 
 
 def _utterances() -> Iterator[Utterance]:

@@ -76,7 +76,7 @@ class PlainScreen:
         now = time.monotonic()
         if now - self._counted_at < _PLAIN_EVERY_SECONDS:
             return
-        if self._counted is None or counts[:5] != self._counted[:5]:
+        if counts.utterances and (self._counted is None or counts[:5] != self._counted[:5]):
             self._counted, self._counted_at = counts, now
             click.echo(describe(counts))
 

@@ -11,8 +11,6 @@ import psutil
 if TYPE_CHECKING:
     from types import FrameType, TracebackType
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
 
 class StopSignals:
     """Turns the first signal into KeyboardInterrupt, also where our starter ignored SIGINT, as background jobs do.
@@ -26,7 +24,9 @@ class StopSignals:
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
-        self._before = {number: signal.signal(number, self._arrived) for number in _SIGNALS}
+        ignores_hangup = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN  # as under nohup
+        taken = (signal.SIGINT, signal.SIGTERM, *([] if ignores_hangup else [signal.SIGHUP]))
+        self._before = {number: signal.signal(number, self._arrived) for number in taken}
         return self
 
     def __exit__(

@@ -11,12 +11,12 @@ import psutil
 
 from infra.cli.live import Live
 from infra.cli.preparing import Preparing
-from infra.cli.publisher import Publisher
 from infra.cli.samples import SamplePlayer
 from infra.cli.screen import describe, open_screen
 from infra.cli.session import begin
 from infra.cli.stop_signals import StopSignals
 from infra.cli.topics import DIFFERS
+from infra.cli.utterance_producer import UtteranceProducer
 from infra.cli.watch import Watch
 from infra.cli.worker_process import WorkerProcess
 from infra.embedded.broker_version import check_broker
@@ -73,8 +73,8 @@ def _run(settings: Settings, screen: Screen, signals: StopSignals, *, started: f
             worker = _start_worker(stack, settings, screen)
             watch = stack.enter_context(Watch(settings))
             screen.say(_where_to_look(settings, worker, servers))
-            publisher = Publisher(settings, timeout_seconds=_PUBLISH_SECONDS)
-            player = SamplePlayer(publisher, per_second=rate)
+            producer = UtteranceProducer(settings, timeout_seconds=_PUBLISH_SECONDS)
+            player = SamplePlayer(producer, per_second=rate)
             live = Live(screen, watch, player, worker, servers, state_folder=settings.state_folder, started=started)
             stack.callback(lambda: screen.say(f"Stopping; in all {describe(watch.counts())}."))
             while True:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import socket
 import subprocess
+import time
 import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
@@ -60,6 +61,9 @@ class Up:
             return words in self.said
 
         wait_until(is_said, f"it said {words!r}", seconds=_START_SECONDS, also=lambda: self.said)
+
+    def interrupt(self) -> None:
+        self._process.send_signal(signal.SIGINT)
 
     def end(self, number: signal.Signals) -> int:
         self._process.send_signal(number)
@@ -138,6 +142,19 @@ def test_killed_itself_it_takes_all_it_started_with_it(settings: dict[str, objec
         started = up.children
         up.end(signal.SIGKILL)
         wait_until(lambda: not left_running(started), "all it started had ended", seconds=_STOP_SECONDS)
+
+
+def test_a_second_ctrl_c_does_not_wait_for_a_worker_that_hangs(settings: dict[str, object], tmp_path: Path) -> None:
+    with running(settings, tmp_path / "said") as up:
+        up.wait_for("The first result came")
+        started = up.children
+        up.worker.suspend()
+        up.interrupt()
+        up.wait_for("Stopping")
+        begun = time.monotonic()
+        assert up.end(signal.SIGINT) == 0
+        assert time.monotonic() - begun < 10  # twenty would be the worker's
+        assert left_running(started) == []
 
 
 def test_ctrl_c_while_it_starts_leaves_nothing_running(settings: dict[str, object], tmp_path: Path) -> None:

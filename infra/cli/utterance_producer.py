@@ -28,7 +28,7 @@ _QUEUE_SECONDS = 0.1
 _PURGE_SECONDS = 2.0
 
 
-class Publisher:
+class UtteranceProducer:
     """An idempotent producer of the utterances topic that counts what became of each record.
 
     Attributes:
