@@ -9,14 +9,15 @@ them honest:
 - A rewind and a transaction exclude each other (`_fence`): a rewind that read the committed offsets while a commit was
   under way once cost 27,639 duplicates of 240,000.
 - The group's generation travels with the offsets (KIP-447), so that the broker refuses a worker that has lost its
-  partitions without knowing it.
+  partitions without knowing it. It is noted in every rebalance, on the fetching thread: confluent-kafka lets one
+  thread at a time call a consumer, and a commit that asked for it waited until a fetch ended, 100 ms on a quiet topic.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Producer, TopicPartition
@@ -98,6 +99,7 @@ class Exchange:
         self._observer = observer
         self._consumer: Consumer | None = None
         self._producer: Producer | None = None
+        self._group: Any = None
         self._epoch = 0
         self._numbering = 0, 0
         self._due = 0
@@ -245,6 +247,7 @@ class Exchange:
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         consumer.incremental_assign(partitions)
+        self._group = consumer.consumer_group_metadata()
         self._show_assignment(consumer, gone=[])
 
     def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
@@ -253,6 +256,7 @@ class Exchange:
         Always, even if nothing is in flight: records that this very call of `consume` has gathered may belong to a
         partition that is going.
         """
+        self._group = consumer.consumer_group_metadata()
         if not self.drain(self._drain_seconds):
             _log.warning("intake_drain_incomplete", partitions=len(partitions))
         self._on_lost(consumer, partitions)
@@ -278,6 +282,7 @@ class Exchange:
         """Go back to the committed offsets; return whether that worked."""
         with self._fence:
             try:
+                self._group = consumer.consumer_group_metadata()
                 committed = consumer.committed(consumer.assignment(), timeout=_CALL_SECONDS)
                 for partition in committed:
                     if partition.error is None:
@@ -341,10 +346,7 @@ class Exchange:
                 except BufferError:
                     producer.poll(0.05)
                     self._check_stopping()
-        consumer = self._consumer
-        if consumer is None:
-            raise _StoppingError
-        group = consumer.consumer_group_metadata()
+        group = self._group
         offsets = batch.next_offsets()
         self._persist(lambda: producer.send_offsets_to_transaction(offsets, group, _CALL_SECONDS))
         self._persist(lambda: producer.commit_transaction(_CALL_SECONDS))

@@ -118,7 +118,7 @@ class Intake(Service):
         self._exchange.stop()
         if self._fetched is not None:
             await asyncio.wait([self._fetched])
-        await loop.run_in_executor(self._committing, self._exchange.close)
+        await loop.run_in_executor(self._fetching, self._exchange.close)
         # The threads stay until the process ends: an agent that is slow to stop may still hand over what is void now.
         _log.info("intake_stopped", drained=drained)
 
