@@ -113,16 +113,21 @@ def _java(settings: Settings) -> _Found:
 
 
 def _broker(settings: Settings) -> _Found:
-    where = settings.kafka_servers
     if not settings.kafka.bootstrap_servers and not answers(settings.embedded.kafka_port):
         return Verdict.WARNING, f"The embedded broker is not running; {_START}."
-    check_broker(settings.kafka.model_copy(update={"bootstrap_servers": where}))
-    return Verdict.OK, f"{where} answers and is new enough."
+    _check_broker(settings)
+    return Verdict.OK, f"{settings.kafka_servers} answers and is new enough."
+
+
+def _check_broker(settings: Settings) -> None:
+    check_broker(settings.kafka.model_copy(update={"bootstrap_servers": settings.kafka_servers}))
 
 
 def _topics(settings: Settings) -> _Found:
-    if not settings.kafka.bootstrap_servers and not answers(settings.embedded.kafka_port):
-        return Verdict.WARNING, "Not known: the embedded broker is not running."
+    try:
+        _check_broker(settings)
+    except IntentStreamError:  # said by the check of the broker; asking for topics would only take longer
+        return Verdict.WARNING, "Not known while the broker cannot be asked."
     changes = apply_topics(admin_client(settings), settings.topics, dry_run=True)
     refused = [str(change) for change in changes if change.action is Action.REFUSED]
     if refused:
