@@ -162,7 +162,8 @@ def test_ctrl_c_while_it_starts_leaves_nothing_running(settings: dict[str, objec
         up.wait_for("kafka: starting")
         started = up.children
         assert up.end(signal.SIGINT) == 0
-        assert left_running(started) == []
+        # A Postgres that is killed while it starts is outlived for a moment by children in sessions of their own.
+        wait_until(lambda: not left_running(started), "all it started had ended", seconds=5)
 
 
 def test_a_web_port_in_use_is_one_sentence_that_names_the_setting(settings: dict[str, object]) -> None:
