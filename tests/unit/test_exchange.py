@@ -1,0 +1,411 @@
+"""The exchange's rules, against a broker that fails on demand, as no real one can be made to at the right moment."""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict, deque
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, TopicPartition
+
+from schemas.errors import UnavailableError
+from streams.batches import Batch, Outgoing
+from streams.exchange import Exchange, MemberFencedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+TOPIC = "utterances"
+ANSWERS = [Outgoing("results", b"answer", b"key", 0)]
+TIMED_OUT = KafkaError(KafkaError._TIMED_OUT, "commit timed out", retriable=True)
+REFUSED = KafkaError(KafkaError.ILLEGAL_GENERATION, "another generation", txn_requires_abort=True)
+FENCED = KafkaError(KafkaError._FENCED, "another producer", fatal=True)
+AWAY = KafkaError(KafkaError._TRANSPORT, "the broker is away", retriable=True)
+SAME_ID = KafkaError(KafkaError.FENCED_INSTANCE_ID, "another member", fatal=True)
+WAIT_SECONDS = 5.0
+
+
+class Record:
+    """A record, or an error in a record's place."""
+
+    def __init__(self, offset: int, error: KafkaError | None = None) -> None:
+        self._offset, self._error = offset, error
+
+    def topic(self) -> str:
+        return TOPIC
+
+    def partition(self) -> int:
+        return 0
+
+    def offset(self) -> int:
+        return self._offset
+
+    def error(self) -> KafkaError | None:
+        return self._error
+
+
+class Broker:
+    """One partition of utterances, its committed offset, and all clients that were ever made.
+
+    Attributes:
+        faults: By call, what it raises next, one after another; a function is called instead.
+        calls: All calls, in order.
+        answers: Committed answers.
+        committed: The offset to read on from.
+    """
+
+    def __init__(self, records: int) -> None:
+        self.end = records
+        self.faults: defaultdict[str, deque[KafkaError | Callable[[], None]]] = defaultdict(deque)
+        self.calls: list[str] = []
+        self.answers: list[Outgoing] = []
+        self.committed = -1001
+        self.producers = 0
+
+    def called(self, call: str) -> None:
+        self.calls.append(call)
+        fault = self.faults[call].popleft() if self.faults[call] else None
+        if isinstance(fault, KafkaError):
+            raise KafkaException(fault)
+        if fault is not None:
+            fault()
+
+
+class FakeConsumer:
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._position = 0
+        self.assigned = [TopicPartition(TOPIC, 0)]
+        self.inside: deque[Callable[[], None] | KafkaError] = deque()
+
+    def subscribe(self, _topics: list[str], **callbacks: Callable[..., None]) -> None:
+        self._broker.called("subscribe")
+        self.callbacks = callbacks
+
+    def consume(self, limit: int, _timeout: float) -> list[Record]:
+        gathered = range(self._position, min(self._position + limit, self._broker.end))
+        self._position = gathered.stop
+        records = [Record(offset) for offset in gathered]
+        if self.inside:
+            happens = self.inside.popleft()
+            if isinstance(happens, KafkaError):
+                return [*records, Record(-1, happens)]
+            happens()
+        return records
+
+    def revoke(self) -> None:
+        self.callbacks["on_revoke"](self, self.assigned)
+
+    def lose(self) -> None:
+        self.callbacks["on_lost"](self, self.assigned)
+
+    def committed(self, partitions: list[TopicPartition], timeout: float) -> list[TopicPartition]:
+        assert timeout > 0
+        self._broker.called("committed")
+        return [TopicPartition(place.topic, place.partition, self._broker.committed) for place in partitions]
+
+    def seek(self, place: TopicPartition) -> None:
+        self._broker.called("seek")
+        self._position = 0 if place.offset == OFFSET_BEGINNING else place.offset
+
+    def assignment(self) -> list[TopicPartition]:
+        return self.assigned
+
+    def consumer_group_metadata(self) -> object:
+        self._broker.called("group")
+        return object()
+
+    def close(self) -> None:
+        self._broker.called("close")
+
+
+class FakeProducer:
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._open: list[Outgoing] = []
+        self._offset = 0
+        broker.producers += 1
+
+    def init_transactions(self, _timeout: float) -> None:
+        self._broker.called("init_transactions")
+
+    def begin_transaction(self) -> None:
+        self._broker.called("begin_transaction")
+        self._open = []
+
+    def produce(self, topic: str, value: bytes, key: bytes, partition: int, headers: Any) -> None:
+        self._broker.called("produce")
+        self._open.append(Outgoing(topic, value, key, partition, headers))
+
+    def poll(self, _timeout: float) -> None:
+        self._broker.called("poll")
+
+    def send_offsets_to_transaction(self, offsets: Sequence[TopicPartition], _group: object, _timeout: float) -> None:
+        self._broker.called("send_offsets")
+        self._offset = offsets[0].offset
+
+    def commit_transaction(self, _timeout: float) -> None:
+        self._broker.called("commit")
+        self._broker.answers += self._open
+        self._broker.committed = self._offset
+
+    def abort_transaction(self, _timeout: float) -> None:
+        self._broker.called("abort")
+
+
+class Seen:
+    """An observer that remembers."""
+
+    def __init__(self) -> None:
+        self.voids: list[int] = []
+        self.aborts: list[str] = []
+
+    def fetched(self, records: int) -> None: ...
+
+    def committed(self, batch: Batch, seconds: float) -> None: ...
+
+    def aborted(self, reason: str) -> None:
+        self.aborts.append(reason)
+
+    def voided(self, records: int) -> None:
+        self.voids.append(records)
+
+    def assigned(self, partitions: Sequence[TopicPartition]) -> None: ...
+
+    def broker_error(self, code: str) -> None: ...
+
+    def unexpected(self, guard: str) -> None: ...
+
+
+class Bench:
+    """An exchange between fakes."""
+
+    def __init__(self) -> None:
+        self.broker = Broker(records=100)
+        self.consumer = FakeConsumer(self.broker)
+        self.seen = Seen()
+        self.exchange = Exchange(
+            new_consumer=lambda: cast("Any", self.consumer),
+            new_producer=lambda: cast("Any", FakeProducer(self.broker)),
+            topics=[TOPIC],
+            drain_seconds=WAIT_SECONDS,
+            observer=self.seen,
+        )
+
+    def fetch(self) -> Batch:
+        """Fetch ten records, rewinding first where that is due."""
+        batch = self.exchange.fetch(10, 0)
+        assert batch is not None
+        return batch
+
+    def commit(self, batch: Batch) -> bool:
+        return self.exchange.commit(batch, ANSWERS)
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    bench = Bench()
+    bench.exchange.open()
+    yield bench
+    bench.exchange.stop()
+
+
+def offsets(batch: Batch) -> tuple[int | None, int | None]:
+    return batch.records[0].offset(), batch.records[-1].offset()
+
+
+def test_a_transaction_left_open_by_a_predecessor_is_ended_before_the_group_is_joined(bench: Bench) -> None:
+    assert bench.broker.calls == ["init_transactions", "subscribe"]
+
+
+def test_a_broker_that_refuses_the_producer_can_be_tried_again() -> None:
+    bench = Bench()
+    bench.broker.faults["init_transactions"].append(KafkaError(KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED))
+    with pytest.raises(UnavailableError, match="refused the transactional producer"):
+        bench.exchange.open()
+    bench.exchange.open()
+    assert bench.broker.calls[-1] == "subscribe"
+
+
+def test_a_commit_asks_the_consumer_nothing_for_it_may_be_held_by_a_fetch(bench: Bench) -> None:
+    batch = bench.fetch()
+    bench.broker.calls.clear()
+    assert bench.commit(batch)
+    assert bench.broker.calls == ["begin_transaction", "produce", "send_offsets", "commit"]
+
+
+def test_a_commit_of_unknown_outcome_is_asked_again_until_it_is_known(bench: Bench) -> None:
+    bench.broker.faults["commit"] += [TIMED_OUT, TIMED_OUT]
+    assert bench.commit(bench.fetch())
+    assert bench.broker.calls.count("commit") == 3
+    assert (bench.broker.answers, bench.broker.committed) == (ANSWERS, 10)
+
+
+@pytest.mark.parametrize("call", ["begin_transaction", "produce", "send_offsets", "commit"])
+def test_whatever_fails_is_taken_back_and_fetched_again(bench: Bench, call: str) -> None:
+    bench.broker.faults[call].append(REFUSED)
+    assert not bench.commit(bench.fetch())
+    assert bench.seen.aborts == ["ILLEGAL_GENERATION"]
+    again = bench.fetch()
+    assert offsets(again) == (0, 9)
+    assert bench.commit(again)
+    assert (bench.broker.answers, bench.broker.producers) == (ANSWERS, 1)
+
+
+def test_what_was_fetched_behind_a_failed_batch_is_void(bench: Bench) -> None:
+    first, second = bench.fetch(), bench.fetch()
+    bench.broker.faults["send_offsets"].append(REFUSED)
+    assert not bench.commit(first)
+    assert not bench.commit(second)
+    assert (bench.seen.voids, bench.broker.answers, bench.broker.committed) == ([10], [], -1001)
+    assert offsets(bench.fetch()) == (0, 9)
+
+
+def test_a_batch_that_never_came_holds_back_those_behind_it(bench: Bench) -> None:
+    bench.fetch()
+    assert not bench.commit(bench.fetch())
+    assert bench.broker.answers == []
+    assert offsets(bench.fetch()) == (0, 9)
+
+
+def test_an_abort_that_fails_costs_the_producer(bench: Bench) -> None:
+    bench.broker.faults["commit"].append(REFUSED)
+    bench.broker.faults["abort"].append(FENCED)
+    assert not bench.commit(bench.fetch())
+    assert bench.commit(bench.fetch())
+    assert (bench.broker.producers, bench.broker.calls.count("init_transactions")) == (2, 2)
+    assert bench.broker.answers == ANSWERS
+
+
+def test_an_abort_that_times_out_is_asked_again(bench: Bench) -> None:
+    bench.broker.faults["commit"].append(REFUSED)
+    bench.broker.faults["abort"].append(TIMED_OUT)
+    assert not bench.commit(bench.fetch())
+    assert bench.broker.calls.count("abort") == 2
+    assert bench.commit(bench.fetch())
+    assert bench.broker.producers == 1
+
+
+def test_a_fenced_producer_is_replaced_and_not_asked_to_abort(bench: Bench) -> None:
+    bench.broker.faults["commit"].append(FENCED)
+    assert not bench.commit(bench.fetch())
+    assert bench.commit(bench.fetch())
+    assert (bench.broker.producers, bench.broker.calls.count("abort")) == (2, 0)
+
+
+def test_a_bug_of_ours_in_a_commit_costs_a_rewind_and_nothing_else(bench: Bench) -> None:
+    def bug() -> None:
+        raise ValueError("unforeseen")
+
+    bench.broker.faults["produce"].append(bug)
+    assert not bench.commit(bench.fetch())
+    assert bench.commit(bench.fetch())
+    assert (bench.broker.answers, bench.broker.committed) == (ANSWERS, 10)
+
+
+def test_a_full_queue_is_waited_for(bench: Bench) -> None:
+    def full() -> None:
+        raise BufferError
+
+    bench.broker.faults["produce"].append(full)
+    assert bench.commit(bench.fetch())
+    assert bench.broker.answers == ANSWERS
+
+
+@pytest.mark.parametrize("rebalance", [FakeConsumer.revoke, FakeConsumer.lose])
+def test_a_rebalance_while_records_are_gathered_voids_them(
+    bench: Bench, rebalance: Callable[[FakeConsumer], None]
+) -> None:
+    bench.consumer.inside.append(lambda: rebalance(bench.consumer))
+    gathered = bench.fetch()
+    assert not bench.commit(gathered)
+    assert (bench.broker.answers, bench.seen.voids) == ([], [10])
+    assert offsets(bench.fetch()) == (0, 9)
+
+
+def test_a_revocation_lets_what_is_in_flight_be_committed_first(bench: Bench) -> None:
+    batch = bench.fetch()
+    revoking = threading.Event()
+    committing = threading.Thread(target=lambda: revoking.wait(WAIT_SECONDS) and bench.commit(batch))
+    committing.start()
+
+    def revoke() -> None:
+        revoking.set()
+        bench.consumer.revoke()
+
+    bench.consumer.inside.append(revoke)
+    bench.fetch()
+    assert (bench.broker.answers, bench.broker.committed) == (ANSWERS, 10)
+    committing.join()
+
+
+def test_a_rewind_waits_for_the_transaction_under_way(bench: Bench) -> None:
+    batch = bench.fetch()
+    under_way, losing = threading.Event(), threading.Event()
+
+    def be_slow() -> None:
+        under_way.set()
+        assert losing.wait(WAIT_SECONDS)
+        assert not lost.wait(0.05), "the epoch ended in the middle of a transaction"
+
+    lost = threading.Event()
+
+    def lose() -> None:
+        losing.set()
+        bench.consumer.lose()
+        lost.set()
+
+    bench.broker.faults["commit"].append(be_slow)
+    committing = threading.Thread(target=bench.commit, args=(batch,))
+    committing.start()
+    assert under_way.wait(WAIT_SECONDS)
+    bench.consumer.inside.append(lose)
+    bench.fetch()
+    committing.join()
+    again = bench.fetch()
+    assert offsets(again) == (10, 19)
+    assert bench.broker.calls.index("committed") > bench.broker.calls.index("commit")
+
+
+def test_committed_offsets_that_cannot_be_read_are_asked_for_again_before_anything_is_fetched(bench: Bench) -> None:
+    bench.broker.faults["send_offsets"].append(REFUSED)
+    bench.broker.faults["committed"].append(AWAY)
+    assert not bench.commit(bench.fetch())
+    assert bench.exchange.fetch(10, 0) is None
+    assert offsets(bench.fetch()) == (0, 9)
+
+
+def test_a_position_that_cannot_be_set_is_set_again_before_anything_is_fetched(bench: Bench) -> None:
+    bench.broker.faults["send_offsets"].append(REFUSED)
+    bench.broker.faults["seek"].append(KafkaError(KafkaError._STATE))
+    assert not bench.commit(bench.fetch())
+    assert bench.exchange.fetch(10, 0) is None
+    assert offsets(bench.fetch()) == (0, 9)
+
+
+def test_an_error_among_records_does_not_cost_the_records(bench: Bench) -> None:
+    bench.consumer.inside.append(AWAY)
+    batch = bench.exchange.fetch(1, 0)
+    assert batch is not None
+    assert bench.commit(batch)
+    assert bench.broker.committed == 1
+
+
+def test_a_member_shut_out_by_one_with_its_id_gives_up(bench: Bench) -> None:
+    bench.consumer.inside.append(SAME_ID)
+    with pytest.raises(MemberFencedError, match="Give each its own INTENTSTREAM_WORKER__ID"):
+        bench.exchange.fetch(10, 0)
+
+
+def test_a_stop_ends_the_wait_for_a_broker_that_is_away(bench: Bench) -> None:
+    batch = bench.fetch()
+
+    def stop() -> None:
+        bench.exchange.stop()
+        raise KafkaException(TIMED_OUT)
+
+    bench.broker.faults["commit"].append(stop)
+    assert not bench.commit(batch)
+    assert bench.seen.aborts == ["stopping"]
+    assert bench.exchange.drain(0)
