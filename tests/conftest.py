@@ -88,3 +88,9 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedS
 def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
     """A Postgres; `endpoint` is its DSN. A test that stops, kills or suspends it leaves it running again."""
     yield from _serve(PostgresProgram(), tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def prepared_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A state folder for workers to share: the first of them prepares the models, once a run."""
+    return tmp_path_factory.mktemp("state")

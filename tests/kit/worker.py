@@ -1,0 +1,165 @@
+"""A real worker process that a test starts, asks, freezes, kills and starts again."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from http.client import HTTPConnection, HTTPException
+from typing import TYPE_CHECKING, Any, Self
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from infra.embedded.ports import free_port
+from tests.kit.waiting import wait_until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+
+_LOG_TAIL = 6_000
+_END_SECONDS = 30.0
+_ANSWER_SECONDS = 10.0
+
+
+class WorkerProcess:
+    """One `intentstream worker`. Entering starts it; leaving kills whatever of it still runs.
+
+    Args:
+        broker: Its bootstrap servers.
+        state_folder: Where prepared models lie.
+        log_file: Where its output goes, over all its starts.
+        worker_id: Who it is.
+        settings: More of them, as `SECTION__NAME`.
+    """
+
+    def __init__(
+        self, broker: str, *, state_folder: Path, log_file: Path, worker_id: str = "worker-1", **settings: object
+    ) -> None:
+        self.worker_id = worker_id
+        self.port = free_port()
+        self.log_file = log_file
+        self._process: subprocess.Popen[bytes] | None = None
+        chosen = {
+            "KAFKA__BOOTSTRAP_SERVERS": broker,
+            "STATE_FOLDER": state_folder,
+            "WORKER__ID": worker_id,
+            "WEB__PORT": self.port,
+            # Nobody listens there, unless a test says otherwise.
+            "REDIS__URL": f"redis://127.0.0.1:{free_port()}/0",
+            "POSTGRES__DSN": f"postgresql://127.0.0.1:{free_port()}/nobody",
+            "LOGS__FORMAT": "json",
+        }
+        self._settings = {f"INTENTSTREAM_{name}": str(value) for name, value in (chosen | settings).items()}
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.kill()
+
+    @property
+    def pid(self) -> int:
+        """Of the process that was started last."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        """What it ended with; None while it runs."""
+        return self._process.poll() if self._process else None
+
+    @property
+    def log(self) -> str:
+        """All that it ever said."""
+        return self.log_file.read_text(errors="replace")
+
+    def start(self) -> None:
+        """Start it, in a session of its own."""
+        command = [sys.executable, "-m", "infra.cli.main", "worker"]
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("INTENTSTREAM_")}
+        with self.log_file.open("ab") as log:
+            self._process = subprocess.Popen(
+                command, stdout=log, stderr=log, env=inherited | self._settings, start_new_session=True
+            )
+
+    def kill(self) -> None:
+        """End it with SIGKILL, if it runs."""
+        if self._process:
+            self._process.kill()
+            self._process.wait()
+
+    def suspend(self) -> None:
+        """Freeze it."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on."""
+        os.kill(self.pid, signal.SIGCONT)
+
+    def terminate(self) -> tuple[int, float]:
+        """End it with SIGTERM; return its exit code and how many seconds it took."""
+        assert self._process is not None
+        begun = time.monotonic()
+        self._process.terminate()
+        return self._process.wait(_END_SECONDS), time.monotonic() - begun
+
+    def wait_for_exit(self, seconds: float) -> int:
+        """Wait until it ends by itself; return its exit code."""
+        assert self._process is not None
+        return self._process.wait(seconds)
+
+    def status(self, path: str) -> int:
+        """Return the HTTP status of a GET; 0 where nobody answers."""
+        return self._ask("GET", path)[0]
+
+    def get(self, path: str) -> str:
+        """Return the body of a GET, whatever its status."""
+        return self._ask("GET", path)[1].decode()
+
+    def metric(self, name: str) -> float:
+        """Return the sum of a metric's samples; 0 where it has none, or nobody answers."""
+        families = text_string_to_metric_families(self.get("/metrics"))
+        return sum(sample.value for family in families for sample in family.samples if sample.name == name)
+
+    def classify(self, text: str) -> tuple[int, Any]:
+        """Classify over HTTP; return the status and the answer."""
+        status, answer = self._ask("POST", "/api/v1/intents/classify", json.dumps({"text": text}).encode())
+        return status, json.loads(answer) if answer else None
+
+    def wait_for(self, path: str, status: int, *, seconds: float = 90.0) -> float:
+        """Wait until a path answers with a status, and the process runs; return how many seconds it took."""
+        return wait_until(
+            lambda: self._is_alive() and self.status(path) == status,
+            f"{path} of {self.worker_id} answers {status}",
+            seconds=seconds,
+            also=self._said_last,
+        )
+
+    def wait_until_ready(self, seconds: float = 90.0) -> float:
+        """Wait until it may be sent traffic."""
+        return self.wait_for("/health/ready", 200, seconds=seconds)
+
+    def _is_alive(self) -> bool:
+        assert self.exit_code is None, f"{self.worker_id} ended with {self.exit_code}\n{self._said_last()}"
+        return True
+
+    def _said_last(self) -> str:
+        return f"its log ends with:\n{self.log[-_LOG_TAIL:]}"
+
+    def _ask(self, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=_ANSWER_SECONDS)
+        try:
+            connection.request(method, path, body, {"content-type": "application/json"})
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        except (OSError, HTTPException):
+            return 0, b""
+        finally:
+            connection.close()
