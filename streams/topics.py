@@ -7,6 +7,7 @@ decisions. `apply_topics` is idempotent; every start-up calls it.
 from __future__ import annotations
 
 import enum
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -158,11 +159,16 @@ class Action(enum.StrEnum):
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
-    """One difference between the table and the broker."""
+    """One difference between the table and the broker.
+
+    Attributes:
+        config: Which configuration differs; None: the topic itself, or its partitions.
+    """
 
     topic: str
     action: Action
     what: str
+    config: str | None = None
 
     def __str__(self) -> str:
         return f"{self.topic}: {self.action.value}: {self.what}"
@@ -243,7 +249,7 @@ def _plan_config(spec: TopicSpec, there: Mapping[str, str], topics: Topics) -> l
         shrinks = name == "retention.ms" and (int(now) == -1 or 0 <= int(value) < int(now))
         action = Action.REFUSED if shrinks else Action.ALTERED
         what = f"{name}: {now} to {value}" + (" would delete records; set it by hand if you mean it" if shrinks else "")
-        changes.append(Change(topic=spec.name, action=action, what=what))
+        changes.append(Change(topic=spec.name, action=action, what=what, config=name))
     return changes
 
 
@@ -271,23 +277,24 @@ def _carry_out(admin: AdminClient, changes: list[Change], wanted: Mapping[str, i
         if change.action is Action.CREATED
     ]
     grown = [NewPartitions(change.topic, wanted[change.topic]) for change in changes if change.action is Action.GREW]
-    altered = [
-        ConfigResource(
-            ResourceType.TOPIC,
-            name,
-            incremental_configs=[
-                ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET)
-                for key, value in specs[name].config(topics).items()
-            ],
-        )
-        for name in sorted({change.topic for change in changes if change.action is Action.ALTERED})
-    ]
+    altered: defaultdict[str, list[ConfigEntry]] = defaultdict(list)
+    for change in changes:
+        if change.action is Action.ALTERED and change.config is not None:
+            value = specs[change.topic].config(topics)[change.config]
+            altered[change.topic].append(ConfigEntry(change.config, value, incremental_operation=AlterConfigOpType.SET))
     if created:
         _wait(admin.create_topics(created, operation_timeout=_TIMEOUT_SECONDS), fine="TOPIC_ALREADY_EXISTS")
     if grown:
-        _wait(admin.create_partitions(grown, operation_timeout=_TIMEOUT_SECONDS))
+        _wait(admin.create_partitions(grown, operation_timeout=_TIMEOUT_SECONDS), fine="INVALID_PARTITIONS")
     if altered:
-        _wait(admin.incremental_alter_configs(altered))
+        _wait(
+            admin.incremental_alter_configs(
+                [
+                    ConfigResource(ResourceType.TOPIC, name, incremental_configs=entries)
+                    for name, entries in altered.items()
+                ]
+            )
+        )
 
 
 def _wait(answers: Mapping[Any, Future[Any]], fine: str | None = None) -> None:
