@@ -38,6 +38,9 @@ _log = structlog.get_logger(__name__)
 _MAX_BURIED_BYTES = MAX_RECORD_BYTES - 1024 * 1024
 """Of a dead letter's key, value and headers: a megabyte stays for ours."""
 
+_MAX_KEY_BYTES = 65_536
+"""A result repeats its utterance's key, and beside one as large as a record may be there is no room for the result."""
+
 
 class Decider(Protocol):
     """What turns utterances into answers: the flags, the router, the cache and the chain."""
@@ -127,6 +130,7 @@ class Classify:
             source = source_of(record)
             try:
                 received = decode_utterance(record.value(), headers_of(record), source, max_text_characters=limit)
+                _check_key(record.key())
                 requests.append(Request(record, source, received))
             except InvalidEventError as fault:
                 outgoing.append(self._bury(record, fault))
@@ -153,16 +157,18 @@ class Classify:
     def _bury(self, record: Message, fault: InvalidEventError) -> Outgoing:
         """Return the dead letter: key, value and headers unchanged, and why."""
         self._observer.dead_lettered(fault.code)
-        source, value = source_of(record), record.value()
+        source, key, value = source_of(record), record.key(), record.value()
         try:
             headers = headers_of(record)
         except InvalidEventError:  # what cannot be read cannot be copied; the source has it
             headers = None
-        if len(record) > _MAX_BURIED_BYTES:
-            value = None
+        size = _size_of(key, value, headers)
+        if size > _MAX_BURIED_BYTES:
+            key = key if key is None or len(key) <= _MAX_KEY_BYTES else None
+            value = headers = None
             fault = InvalidEventError(
                 "record_too_large",
-                f"{fault} Its {len(record)} bytes are more than a dead letter holds: they stay at {source}.",
+                f"{fault} Its {size} bytes are more than a dead letter holds: they stay at {source}.",
             )
         reasons = dead_letter_headers(
             headers,
@@ -172,7 +178,21 @@ class Classify:
             worker_id=self._worker_id,
             time_text=timestamp(time.time()),
         )
-        return Outgoing(DEAD_LETTERS, value, record.key(), ANY_PARTITION, reasons)
+        return Outgoing(DEAD_LETTERS, value, key, ANY_PARTITION, reasons)
+
+
+def _check_key(key: bytes | None) -> None:
+    """Refuse a key that a result cannot repeat."""
+    if key is not None and len(key) > _MAX_KEY_BYTES:
+        raise InvalidEventError(
+            "key_too_long", f"The record's key has {len(key)} bytes; at most {_MAX_KEY_BYTES} are accepted."
+        )
+
+
+def _size_of(key: bytes | None, value: bytes | None, headers: Headers | None) -> int:
+    """Return how many bytes a record would have, but for its framing."""
+    texts = [key, value, *(text for _, text in headers or ()), *(name.encode() for name, _ in headers or ())]
+    return sum(len(text) for text in texts if text is not None)
 
 
 def source_of(record: Message) -> Source:
