@@ -41,6 +41,9 @@ _MAX_BURIED_BYTES = MAX_RECORD_BYTES - 1024 * 1024
 _MAX_KEY_BYTES = 65_536
 """A result repeats its utterance's key, and beside one as large as a record may be there is no room for the result."""
 
+_UNREADABLE: list[tuple[str, str | bytes | None]] = []
+"""Stands, by identity, in the place of headers that cannot be read."""
+
 
 class Decider(Protocol):
     """What turns utterances into answers: the flags, the router, the cache and the chain."""
@@ -207,6 +210,11 @@ def headers_of(record: Message) -> Headers | None:
         InvalidEventError: A name is not UTF-8, which the client can read in no way.
     """
     try:
-        return cast("Headers | None", record.headers())
-    except (SystemError, UnicodeDecodeError) as error:
-        raise InvalidEventError("invalid_utf8", "The name of a header is not UTF-8.") from error
+        headers = record.headers()
+    except (SystemError, UnicodeDecodeError):
+        # The client keeps a broken list, and whoever asks for it again crashes the process.
+        record.set_headers(_UNREADABLE)
+        headers = _UNREADABLE
+    if headers is _UNREADABLE:
+        raise InvalidEventError("invalid_utf8", "The name of a header is not UTF-8.")
+    return cast("Headers | None", headers)
