@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -33,6 +32,7 @@ from streams.intake import Intake
 from streams.observer import StreamObserver
 from streams.publisher import Publisher
 from streams.services import Checks, Codec, Models
+from streams.threads import DaemonThread
 from streams.topics import UTTERANCES, apply_topics
 from streams.web import WebServer
 
@@ -88,7 +88,7 @@ class Worker:
         catalogue = load_catalogue(settings.models.catalogue or default_catalogue_path())
         self._classifier = Classifier(settings, catalogue, observer=self._observer)
         self._decider = FlaggedClassifier(self._classifier, lambda: self._flags)
-        self._codec = ThreadPoolExecutor(1, "codec")
+        self._codec = DaemonThread("codec")
         self._publisher = Publisher(settings)
         self.app = StreamApp("intentstream", folder=settings.state_folder)
         self._add_services()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
@@ -18,6 +17,7 @@ from health.logs import describe_fault
 from schemas.errors import UnavailableError
 from streams.exchange import MemberFencedError
 from streams.pace import Pace
+from streams.threads import DaemonThread
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -33,6 +33,7 @@ _log = structlog.get_logger(__name__)
 _IDLE_SECONDS = 0.1
 """How long a fetch waits for a first record, and so how soon a stop is noticed."""
 
+_CLOSE_SECONDS = 2.0
 _LISTENER_SECONDS = 0.01
 _GIVEN_UP_SECONDS = 0.5
 """Before records are fetched again that the agent could not answer for a reason nobody foresaw."""
@@ -76,8 +77,8 @@ class Intake(Service):
         self._prepare = prepare
         self._observer = observer
         self._pace = Pace(target_seconds=settings.target_batch_seconds, max_records=settings.max_batch_records)
-        self._fetching = ThreadPoolExecutor(1, "intake-fetch")
-        self._committing = ThreadPoolExecutor(1, "intake-commit")
+        self._fetching = DaemonThread("intake-fetch")
+        self._committing = DaemonThread("intake-commit")
         self._commit: asyncio.Future[bool] | None = None
         self._fetched: asyncio.Task[None] | None = None
         self._lag_due = 0.0
@@ -110,17 +111,20 @@ class Intake(Service):
         self._fetched = asyncio.create_task(self._fetch_forever(), name="intake")
 
     async def on_stop(self) -> None:
-        """Stop fetching, let what is in flight be committed, leave."""
+        """Stop fetching, let what is in flight be committed, leave. Every step is bounded: the broker may be away."""
         loop = asyncio.get_running_loop()
-        if self._fetched is not None:
-            await asyncio.wait([self._fetched], timeout=self._settings.drain_seconds + _IDLE_SECONDS)
+        await self._fetching_ended(self._settings.drain_seconds)
         drained = await loop.run_in_executor(None, self._exchange.drain, self._settings.drain_seconds)
         self._exchange.stop()
-        if self._fetched is not None:
-            await asyncio.wait([self._fetched])
-        await loop.run_in_executor(self._fetching, self._exchange.close)
+        await self._fetching_ended(_CLOSE_SECONDS)
         # The threads stay until the process ends: an agent that is slow to stop may still hand over what is void now.
-        _log.info("intake_stopped", drained=drained)
+        closing = loop.run_in_executor(self._fetching, self._exchange.close)
+        closed, _ = await asyncio.wait([closing], timeout=_CLOSE_SECONDS)
+        _log.info("intake_stopped", drained=drained, closed=bool(closed))
+
+    async def _fetching_ended(self, seconds: float) -> None:
+        if self._fetched is not None:
+            await asyncio.wait([self._fetched], timeout=seconds)
 
     async def _fetch_forever(self) -> None:
         loop = asyncio.get_running_loop()

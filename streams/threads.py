@@ -1,0 +1,53 @@
+"""A thread for calls that may never return: it takes one call after another, and does not keep the process from ending.
+
+`concurrent.futures.ThreadPoolExecutor` joins its threads when the interpreter exits. librdkafka has calls that outlast
+their timeouts while the broker is away; a worker must be able to stop all the same.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from concurrent.futures import Executor, Future
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class DaemonThread(Executor):
+    """An executor of one daemon thread.
+
+    Args:
+        name: Of the thread.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._calls: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        threading.Thread(target=self._run, name=name, daemon=True).start()
+
+    def submit(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Future[R]:
+        """Call `fn` after everything submitted before."""
+        call: Future[R] = Future()
+
+        def make() -> None:
+            if not call.set_running_or_notify_cancel():
+                return
+            try:
+                call.set_result(fn(*args, **kwargs))
+            except BaseException as error:  # noqa: BLE001 - the future carries it to the caller; the thread must live
+                call.set_exception(error)
+
+        self._calls.put(make)
+        return call
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: ARG002, FBT001, FBT002 - Executor's
+        """End the thread after everything submitted before; never waits for it."""
+        self._calls.put(None)
+
+    def _run(self) -> None:
+        while (call := self._calls.get()) is not None:
+            call()
