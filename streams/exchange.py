@@ -1,4 +1,4 @@
-"""Trades records for answers, exactly once: the consumer, the transactional producer, and the rules between them.
+"""Trades records for answers, exactly once: the consumer, the transactions, and the rules between them.
 
 Blocking, and used from two threads: `fetch` and the rebalance callbacks run on one, `commit` on the other. What keeps
 them honest:
@@ -20,26 +20,25 @@ import time
 from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
-from health.logs import describe_fault
 from schemas.errors import UnavailableError
 from streams.batches import Batch
+from streams.transactions import CALL_SECONDS, Transactions, TransactionsObserver
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+
+    from confluent_kafka import Producer
 
     from streams.batches import Outgoing
 
 _log = structlog.get_logger(__name__)
 
-_CALL_SECONDS = 5.0
-"""One blocking call to the broker; it is tried again for as long as the broker says that this may help."""
-
 _BACKOFF_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0)
 
 
-class ExchangeObserver(Protocol):
+class ExchangeObserver(TransactionsObserver, Protocol):
     """Who wants to know what happens, for metrics and probes. Called from the exchange's threads; must not block."""
 
     def fetched(self, records: int) -> None:
@@ -48,28 +47,15 @@ class ExchangeObserver(Protocol):
     def committed(self, batch: Batch, seconds: float) -> None:
         """Count a batch that was answered; its transaction took so long."""
 
-    def aborted(self, reason: str) -> None:
-        """Count a transaction that was taken back."""
-
     def voided(self, records: int) -> None:
         """Count a batch of an older epoch, to be fetched again."""
 
     def assigned(self, partitions: Sequence[TopicPartition]) -> None:
         """Show all partitions that are ours now."""
 
-    def broker_error(self, code: str) -> None:
-        """Count an error that librdkafka reports and mends by itself."""
-
-    def unexpected(self, guard: str) -> None:
-        """Count an error that only a guard which catches all has caught."""
-
 
 class MemberFencedError(UnavailableError):
     """Another live worker uses our id; exactly one of the two may go on."""
-
-
-class _StoppingError(Exception):
-    """The exchange is being stopped; what is under way is left for the next start."""
 
 
 class Exchange:
@@ -93,12 +79,12 @@ class Exchange:
         observer: ExchangeObserver,
     ) -> None:
         self._new_consumer = new_consumer
-        self._new_producer = new_producer
         self._topics = list(topics)
         self._drain_seconds = drain_seconds
         self._observer = observer
+        self._stopping = threading.Event()
+        self._transactions = Transactions(new_producer, stopping=self._stopping, observer=observer)
         self._consumer: Consumer | None = None
-        self._producer: Producer | None = None
         self._group: Any = None
         self._epoch = 0
         self._numbering = 0, 0
@@ -108,7 +94,6 @@ class Exchange:
         self._fence = threading.Lock()
         self._in_flight = 0
         self._landed = threading.Condition()
-        self._stopping = threading.Event()
 
     def open(self) -> None:
         """Join the group.
@@ -119,12 +104,7 @@ class Exchange:
         Raises:
             UnavailableError: The broker refused, or this was stopped before it answered.
         """
-        try:
-            self._ready_producer()
-        except _StoppingError as error:
-            raise UnavailableError("Stopped before the broker answered.") from error
-        except KafkaException as error:
-            raise UnavailableError(f"The broker refused the transactional producer: {error.args[0].str()}") from error
+        self._transactions.open()
         self._consumer = self._new_consumer()
         self._consumer.subscribe(
             self._topics, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
@@ -168,8 +148,9 @@ class Exchange:
             with self._fence:
                 if self._is_void(batch):
                     return False
+                begun = time.monotonic()
                 try:
-                    committed = self._transact(batch, answers)
+                    committed = self._transactions.commit(answers, batch.next_offsets(), self._group)
                 finally:
                     if committed:
                         self._due += 1
@@ -177,8 +158,11 @@ class Exchange:
                         self._open_epoch()
         finally:
             self._land()
-        self._failures = 0 if committed else self._failures + 1
-        if self._failures:
+        if committed:
+            self._failures = 0
+            self._observer.committed(batch, time.monotonic() - begun)
+        else:
+            self._failures += 1
             self._stopping.wait(_BACKOFF_SECONDS[min(self._failures, len(_BACKOFF_SECONDS)) - 1])
         return committed
 
@@ -283,7 +267,7 @@ class Exchange:
         with self._fence:
             try:
                 self._group = consumer.consumer_group_metadata()
-                committed = consumer.committed(consumer.assignment(), timeout=_CALL_SECONDS)
+                committed = consumer.committed(consumer.assignment(), timeout=CALL_SECONDS)
                 for partition in committed:
                     if partition.error is None:
                         consumer.seek(_position(partition))
@@ -311,84 +295,6 @@ class Exchange:
                     f"The broker has shut this worker out ({error.str()}): another live worker has the same id. "
                     "Give each its own INTENTSTREAM_WORKER__ID."
                 )
-
-    # On the committing thread, inside `_fence`.
-
-    def _transact(self, batch: Batch, answers: Iterable[Outgoing]) -> bool:
-        begun = time.monotonic()
-        try:
-            producer = self._ready_producer()
-            self._write(producer, batch, answers)
-        except KafkaException as failure:
-            self._take_back(failure.args[0])
-            return False
-        except _StoppingError:
-            # Whether or not it was committed, the next start's producer settles it before it reads the offsets.
-            self._producer = None
-            self._observer.aborted("stopping")
-            return False
-        except Exception as error:  # noqa: BLE001 - the commit's guard: a bug costs a rewind, never an answer or a thread
-            self._observer.unexpected("commit")
-            _log.error("intake_commit_failed", **describe_fault(error))
-            self._take_back(KafkaError(KafkaError._APPLICATION))  # noqa: SLF001 - that is its public name
-            return False
-        self._observer.committed(batch, time.monotonic() - begun)
-        return True
-
-    def _write(self, producer: Producer, batch: Batch, answers: Iterable[Outgoing]) -> None:
-        producer.begin_transaction()
-        produce = producer.produce
-        for topic, value, key, partition, headers in answers:
-            while True:
-                try:
-                    produce(topic, value, key, partition, headers=headers)  # type: ignore[arg-type]  # a list always, of bytes
-                    break
-                except BufferError:
-                    producer.poll(0.05)
-                    self._check_stopping()
-        group = self._group
-        offsets = batch.next_offsets()
-        self._persist(lambda: producer.send_offsets_to_transaction(offsets, group, _CALL_SECONDS))
-        self._persist(lambda: producer.commit_transaction(_CALL_SECONDS))
-
-    def _persist(self, call: Callable[[], None]) -> None:
-        """Make a call again for as long as the broker says that this may help."""
-        while True:
-            self._check_stopping()
-            try:
-                return call()
-            except KafkaException as failure:
-                if not failure.args[0].retriable():
-                    raise
-                self._observer.broker_error(failure.args[0].name())
-
-    def _take_back(self, error: KafkaError) -> None:
-        """Abort the transaction, or drop a producer that has none to abort any more."""
-        _log.warning("intake_transaction_aborted", code=error.name(), detail=error.str(), fatal=error.fatal())
-        self._observer.aborted(error.name())
-        producer, fatal = self._producer, error.fatal()
-        if producer is not None and not fatal:
-            try:
-                self._persist(lambda: producer.abort_transaction(_CALL_SECONDS))
-            except KafkaException as failure:
-                _log.warning("intake_abort_failed", code=failure.args[0].name(), detail=failure.args[0].str())
-            except _StoppingError:
-                _log.info("intake_abort_left_to_next_start")
-            else:
-                return
-        self._producer = None
-
-    def _ready_producer(self) -> Producer:
-        """Return the producer; after a fence, a new one that has ended whatever its predecessor left open."""
-        if self._producer is None:
-            producer = self._new_producer()
-            self._persist(lambda: producer.init_transactions(_CALL_SECONDS))
-            self._producer = producer
-        return self._producer
-
-    def _check_stopping(self) -> None:
-        if self._stopping.is_set():
-            raise _StoppingError
 
 
 def _position(committed: TopicPartition) -> TopicPartition:
