@@ -27,6 +27,12 @@ _CHATTY = ("aiohttp.access", "aiokafka", "asyncio", "kafka")
 """Loggers that say at INFO, for each request or each poll, what metrics say better."""
 
 
+_LIBRDKAFKA = "intentstream.librdkafka"
+
+_REPEAT_SECONDS = 10.0
+"""While a broker is away, librdkafka says so some hundred times a second."""
+
+
 def configure_logging(
     *, level: str, style: Literal["auto", "json", "text"], worker_id: str, stream: TextIO | None = None
 ) -> logging.Handler:
@@ -57,12 +63,43 @@ def configure_logging(
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
     )
+    handler.addFilter(_is_no_life_cycle)
+    handler.addFilter(_Once(_REPEAT_SECONDS))
     logging.root.handlers[:] = [handler]
     logging.root.setLevel(level)
     for name in _CHATTY:
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.root.level))
     logging.captureWarnings(capture=True)
     return handler
+
+
+class _Once(logging.Filter):
+    """Lets a kind of librdkafka's lines through once in a while, with how many were kept back since the last."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self._seconds = seconds
+        self._kinds: dict[str, tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Say whether to log a record."""
+        if record.name != _LIBRDKAFKA:
+            return True
+        kind = record.getMessage().split(" ", 1)[0]
+        last, kept_back = self._kinds.get(kind, (0.0, 0))
+        if last and record.created - last < self._seconds:
+            self._kinds[kind] = last, kept_back + 1
+            return False
+        self._kinds[kind] = record.created, 0
+        if kept_back:
+            record.msg = f"{record.getMessage()} ({kept_back} like it since the last)"
+            record.args = ()
+        return True
+
+
+def _is_no_life_cycle(record: logging.LogRecord) -> bool:
+    """Keep back mode's `[^--Service]: Starting...`, which has no stable name; what matters of it, we log ourselves."""
+    return record.levelno > logging.INFO or not str(record.msg).startswith("[^")
 
 
 def describe_fault(error: BaseException) -> dict[str, object]:

@@ -110,3 +110,26 @@ def test_what_is_no_terminal_gets_json() -> None:
     configure_logging(level="INFO", style="auto", worker_id="worker-1", stream=stream)
     structlog.get_logger().info("batch_committed")
     assert lines(stream)[0]["event"] == "batch_committed"
+
+
+def test_librdkafka_repeating_itself_is_kept_back_and_counted(stream: io.StringIO) -> None:
+    logger = logging.getLogger("intentstream.librdkafka")
+    for second in (0, 1, 2, 11):
+        record = logger.makeRecord(logger.name, logging.ERROR, "", 0, "FAIL [thrd:a] connection refused", (), None)
+        record.created = 1_000.0 + second
+        logger.handle(record)
+    said = [line["event"] for line in lines(stream)]
+    assert said == ["FAIL [thrd:a] connection refused", "FAIL [thrd:a] connection refused (2 like it since the last)"]
+
+
+def test_another_kind_of_line_from_librdkafka_is_not_kept_back(stream: io.StringIO) -> None:
+    logger = logging.getLogger("intentstream.librdkafka")
+    logger.error("FAIL [thrd:a] connection refused")
+    logger.error("SESSTMOUT [thrd:main] session timed out")
+    assert len(lines(stream)) == 2
+
+
+def test_the_life_cycle_lines_of_faust_are_no_events_of_ours(stream: io.StringIO) -> None:
+    logging.getLogger("mode.services").info("[^-Intake]: Starting...")
+    logging.getLogger("mode.services").warning("[^-Intake]: something is wrong")
+    assert [line["level"] for line in lines(stream)] == ["warning"]
