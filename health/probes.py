@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 CONTENT_TYPE = "application/health+json"
 
+STUCK_SECONDS = 15.0
+"""A transaction takes milliseconds; one still under way after three of its timeouts says that nothing is answered."""
+
 
 class WorkerState(msgspec.Struct, frozen=True, kw_only=True):
     """What a worker knows about itself without asking anyone.
@@ -29,6 +32,7 @@ class WorkerState(msgspec.Struct, frozen=True, kw_only=True):
         tiers: Of the tiers that the flags put into the chain, in its order, which can answer now.
         release: The model release that answers.
         stopping: Whether it was asked to stop.
+        committing_seconds: How long the transaction under way has been so.
     """
 
     broker_reachable: bool
@@ -36,6 +40,7 @@ class WorkerState(msgspec.Struct, frozen=True, kw_only=True):
     tiers: Mapping[str, bool]
     release: str | None = None
     stopping: bool = False
+    committing_seconds: float = 0.0
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,6 +91,9 @@ def _reasons_not_ready(state: WorkerState) -> list[str]:
         "The broker is away.": not state.broker_reachable,
         "The intake has no assignment yet.": state.broker_reachable and not state.assigned,
         "No tier can answer.": not any(state.tiers.values()),
+        f"A transaction has been under way for {state.committing_seconds:.0f} s.": (
+            state.committing_seconds > STUCK_SECONDS
+        ),
     }
     return [reason for reason, holds in reasons.items() if holds]
 

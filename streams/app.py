@@ -90,6 +90,13 @@ class Worker:
         self._decider = FlaggedClassifier(self._classifier, lambda: self._flags)
         self._codec = DaemonThread("codec")
         self._publisher = Publisher(settings)
+        self._exchange = Exchange(
+            new_consumer=lambda: Consumer(intake_consumer_config(settings)),
+            new_producer=lambda: Producer(transactional_producer_config(settings)),
+            topics=[UTTERANCES],
+            drain_seconds=settings.intake.drain_seconds,
+            observer=self._observer,
+        )
         self.app = StreamApp("intentstream", folder=settings.state_folder)
         self._add_services()
 
@@ -104,13 +111,7 @@ class Worker:
         ]
         channel = self.app.new_channel(_CHANNEL_BATCHES)
         self._intake = Intake(
-            exchange=Exchange(
-                new_consumer=lambda: Consumer(intake_consumer_config(settings)),
-                new_producer=lambda: Producer(transactional_producer_config(settings)),
-                topics=[UTTERANCES],
-                drain_seconds=settings.intake.drain_seconds,
-                observer=self._observer,
-            ),
+            exchange=self._exchange,
             channel=channel,
             settings=settings.intake,
             prepare=self._prepare_topics,
@@ -160,6 +161,7 @@ class Worker:
             tiers={name: tiers[name].ready for name in self._decider.tiers_wanted()},
             release=self._classifier.release or None,
             stopping=self.app.should_stop,
+            committing_seconds=self._exchange.committing_seconds(),
         )
 
     def _broker_reachable(self) -> bool:

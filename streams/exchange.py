@@ -38,6 +38,11 @@ _log = structlog.get_logger(__name__)
 _BACKOFF_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0)
 
 
+_SHUT_OUT = frozenset({KafkaError._FATAL, KafkaError.FENCED_INSTANCE_ID})  # noqa: SLF001 - that is its public name
+"""Where the broker said the latter first, librdkafka says the former from then on, and delivers nothing any more. The
+`fatal()` of an error in a record's place is never set."""
+
+
 class ExchangeObserver(TransactionsObserver, Protocol):
     """Who wants to know what happens, for metrics and probes. Called from the exchange's threads; must not block."""
 
@@ -91,6 +96,7 @@ class Exchange:
         self._due = 0
         self._rewind_due = False
         self._failures = 0
+        self._committing_since: float | None = None
         self._fence = threading.Lock()
         self._in_flight = 0
         self._landed = threading.Condition()
@@ -148,10 +154,11 @@ class Exchange:
             with self._fence:
                 if self._is_void(batch):
                     return False
-                begun = time.monotonic()
+                begun = self._committing_since = time.monotonic()
                 try:
                     committed = self._transactions.commit(answers, batch.next_offsets(), self._group)
                 finally:
+                    self._committing_since = None
                     if committed:
                         self._due += 1
                     else:
@@ -185,6 +192,11 @@ class Exchange:
             if high >= 0 and position.offset >= 0:
                 lag[position.topic, position.partition] = max(0, high - position.offset)
         return lag
+
+    def committing_seconds(self) -> float:
+        """Return how long the transaction under way has been so; 0 if there is none. From any thread."""
+        since = self._committing_since
+        return 0.0 if since is None else time.monotonic() - since
 
     def drain(self, seconds: float) -> bool:
         """Wait for the batches in flight; return whether all have landed."""
@@ -290,7 +302,7 @@ class Exchange:
                 continue
             self._observer.broker_error(error.name())
             _log.warning("intake_broker_error", code=error.name(), detail=error.str())
-            if error.fatal() or error.code() == KafkaError.FENCED_INSTANCE_ID:
+            if error.code() in _SHUT_OUT:
                 raise MemberFencedError(
                     f"The broker has shut this worker out ({error.str()}): another live worker has the same id. "
                     "Give each its own INTENTSTREAM_WORKER__ID."

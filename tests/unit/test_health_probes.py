@@ -38,6 +38,7 @@ def test_a_well_worker_is_ready() -> None:
         (changed(tiers={"zero_shot": False, "rules": False}), "No tier can answer."),
         (changed(tiers={}), "No tier can answer."),
         (changed(stopping=True), "The worker is stopping."),
+        (changed(committing_seconds=21.3), "A transaction has been under way for 21 s."),
         (changed(broker_reachable=False, assigned=False, stopping=True), "The worker is stopping. The broker is away."),
     ],
 )
