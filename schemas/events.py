@@ -91,7 +91,7 @@ class Result(_Event, frozen=True, kw_only=True):
     confidence: Probability
     alternatives: Annotated[tuple[Alternative, ...], Meta(description="The next best candidates, best first.")] = ()
     tier: Annotated[str, Meta(description="Which tier answered.")]
-    tried: Annotated[tuple[Attempt, ...], Meta(description="Every tier's turn, in order, the answering one last.")]
+    tried: Annotated[tuple[Attempt, ...], Meta(description="Every tier's turn, in order.")]
     degraded: Annotated[bool, Meta(description="Whether a tier that should have answered could not.")] = False
     strategy: str
     experiment_arm: str | None = None
