@@ -22,7 +22,8 @@ TIMED_OUT = KafkaError(KafkaError._TIMED_OUT, "commit timed out", retriable=True
 REFUSED = KafkaError(KafkaError.ILLEGAL_GENERATION, "another generation", txn_requires_abort=True)
 FENCED = KafkaError(KafkaError._FENCED, "another producer", fatal=True)
 AWAY = KafkaError(KafkaError._TRANSPORT, "the broker is away", retriable=True)
-SAME_ID = KafkaError(KafkaError.FENCED_INSTANCE_ID, "another member", fatal=True)
+SAME_ID = KafkaError(KafkaError.FENCED_INSTANCE_ID, "another member")
+SAME_ID_SAID_BEFORE = KafkaError(KafkaError._FATAL, "fatal error: another member")
 WAIT_SECONDS = 5.0
 
 
@@ -392,8 +393,9 @@ def test_an_error_among_records_does_not_cost_the_records(bench: Bench) -> None:
     assert bench.broker.committed == 1
 
 
-def test_a_member_shut_out_by_one_with_its_id_gives_up(bench: Bench) -> None:
-    bench.consumer.inside.append(SAME_ID)
+@pytest.mark.parametrize("error", [SAME_ID, SAME_ID_SAID_BEFORE])
+def test_a_member_shut_out_by_one_with_its_id_gives_up(bench: Bench, error: KafkaError) -> None:
+    bench.consumer.inside.append(error)
     with pytest.raises(MemberFencedError, match="Give each its own INTENTSTREAM_WORKER__ID"):
         bench.exchange.fetch(10, 0)
 
