@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.producer import message_accumulator
+from aiokafka.producer import producer as producer_module
 from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 
 from streams.topics import UTTERANCES
@@ -26,6 +27,8 @@ _MEGABYTE = 1_048_588 - 200
 """The largest record that the topic takes, less what surrounds the value."""
 
 _INFLATED = 5 * 1024 * 1024
+
+_BURSTING = 70 * 1024 * 1024
 
 _RARE = 10
 """How many of the large ones there are."""
@@ -140,6 +143,15 @@ def inflating_kinds() -> list[Record]:
     ]
 
 
+def bursting_kinds() -> list[Record]:
+    """Return records that no dead letter can hold once they are decompressed."""
+    return [
+        Record(b"not JSON" + b"v" * _BURSTING, "bursting"),
+        Record(b"not JSON", b"k" * _BURSTING),
+        Record(b"not JSON", "bursting", [("bursting", b"h" * _BURSTING)]),
+    ]
+
+
 def hostile(count: int, chance: random.Random) -> Iterator[Record]:
     """Yield so many hostile records, large ones among them, in random order."""
     large = large_kinds(chance) * (_RARE // 5)
@@ -151,7 +163,8 @@ def hostile(count: int, chance: random.Random) -> Iterator[Record]:
 
 async def publish_with_unreadable_header_name(broker: str, patch: pytest.MonkeyPatch) -> None:
     """Publish a record with a header whose name is not UTF-8, which no well-meaning client does."""
-    patch.setattr(message_accumulator, "DefaultRecordBatchBuilder", _DefaultRecordBatchBuilderPy)
+    for module in (message_accumulator, producer_module):
+        patch.setattr(module, "DefaultRecordBatchBuilder", _DefaultRecordBatchBuilderPy)
     async with AIOKafkaProducer(bootstrap_servers=broker) as producer:
         await producer.send_and_wait(UTTERANCES, _GOOD, key=b"name", headers=[(_NotText("name"), b"1")])
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from confluent_kafka import KafkaError, Message
 
 _CONVERSATION = 7
-_MOST_BYTES = 8 * 1024 * 1024
+_MOST_BYTES = 100 * 1024 * 1024
 
 
 class Record(NamedTuple):

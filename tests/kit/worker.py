@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
 import sys
 import time
 from http.client import HTTPConnection, HTTPException
@@ -14,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 from prometheus_client.parser import text_string_to_metric_families
 
 from infra.embedded.ports import free_port
+from infra.embedded.process import Child, Launch
 from tests.kit.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -42,7 +41,7 @@ class WorkerProcess:
         self.worker_id = worker_id
         self.port = free_port()
         self.log_file = log_file
-        self._process: subprocess.Popen[bytes] | None = None
+        self._child: Child | None = None
         chosen = {
             "KAFKA__BOOTSTRAP_SERVERS": broker,
             "STATE_FOLDER": state_folder,
@@ -67,13 +66,12 @@ class WorkerProcess:
     @property
     def pid(self) -> int:
         """Of the process that was started last."""
-        assert self._process is not None
-        return self._process.pid
+        return self._started.pid
 
     @property
     def exit_code(self) -> int | None:
-        """What it ended with; None while it runs."""
-        return self._process.poll() if self._process else None
+        """What it ended with; -n for signal n; None while it runs."""
+        return self._started.exit_code
 
     @property
     def log(self) -> str:
@@ -81,39 +79,28 @@ class WorkerProcess:
         return self.log_file.read_text(errors="replace")
 
     def start(self) -> None:
-        """Start it, in a session of its own."""
-        command = [sys.executable, "-m", "infra.cli.main", "worker"]
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("INTENTSTREAM_")}
-        with self.log_file.open("ab") as log:
-            self._process = subprocess.Popen(
-                command, stdout=log, stderr=log, env=inherited | self._settings, start_new_session=True
-            )
+        """Start it; it ends with us, however we end."""
+        launch = Launch(command=[sys.executable, "-m", "infra.cli.main", "worker"], environment=self._settings)
+        self._child = Child(launch, folder=self.log_file.parent, log_file=self.log_file)
 
     def kill(self) -> None:
         """End it with SIGKILL, if it runs."""
-        if self._process:
-            self._process.kill()
-            self._process.wait()
+        if self._child:
+            self._child.kill()
 
     def suspend(self) -> None:
         """Freeze it."""
-        os.kill(self.pid, signal.SIGSTOP)
+        self._started.signal(signal.SIGSTOP)
 
     def resume(self) -> None:
         """Let it go on."""
-        os.kill(self.pid, signal.SIGCONT)
+        self._started.signal(signal.SIGCONT)
 
-    def terminate(self) -> tuple[int, float]:
+    def terminate(self) -> tuple[int | None, float]:
         """End it with SIGTERM; return its exit code and how many seconds it took."""
-        assert self._process is not None
         begun = time.monotonic()
-        self._process.terminate()
-        return self._process.wait(_END_SECONDS), time.monotonic() - begun
-
-    def wait_for_exit(self, seconds: float) -> int:
-        """Wait until it ends by itself; return its exit code."""
-        assert self._process is not None
-        return self._process.wait(seconds)
+        self._started.stop(_END_SECONDS)
+        return self.exit_code, time.monotonic() - begun
 
     def status(self, path: str) -> int:
         """Return the HTTP status of a GET; 0 where nobody answers."""
@@ -145,6 +132,11 @@ class WorkerProcess:
     def wait_until_ready(self, seconds: float = 90.0) -> float:
         """Wait until it may be sent traffic."""
         return self.wait_for("/health/ready", 200, seconds=seconds)
+
+    @property
+    def _started(self) -> Child:
+        assert self._child is not None, "it was never started"
+        return self._child
 
     def _is_alive(self) -> bool:
         assert self.exit_code is None, f"{self.worker_id} ended with {self.exit_code}\n{self._said_last()}"
