@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import json
+import time
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
@@ -22,6 +23,9 @@ UTTERANCES = "intents.utterances.v1"
 RESULTS = "intents.results.v1"
 DEAD_LETTERS = "intents.deadletter.v1"
 GROUP = "intentstream"
+
+_FETCH_SECONDS = 0.2
+_SILENCE_SECONDS = 30.0
 
 Place = tuple[int, int]
 """Partition and offset of an utterance."""
@@ -135,9 +139,11 @@ class Ledger:
             consumer.assign([TopicPartition(topic, partition, offset) for partition, offset in begin.items()])
             open_partitions = set(begin)
             records: list[Message] = []
+            heard_at = time.monotonic()
             while open_partitions:
-                messages = consumer.consume(5_000, 30)
-                assert messages, f"{topic} could not be read to its end"
+                messages = consumer.consume(5_000, _FETCH_SECONDS)
+                heard_at = time.monotonic() if messages else heard_at
+                assert time.monotonic() - heard_at < _SILENCE_SECONDS, f"{topic} could not be read to its end"
                 for message in messages:
                     error = message.error()
                     if error is None:
