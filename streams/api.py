@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     from schemas.cloudevents import Headers, Received
     from schemas.settings import Intake
-    from streams.classify import ClassifyObserver, Decider
+    from streams.batcher import Batcher
+    from streams.classify import ClassifyObserver
     from streams.publisher import Publisher
 
 
@@ -42,7 +43,7 @@ class ClassifyRoute:
     """`POST /api/v1/intents/classify`: an utterance as JSON in, its result out.
 
     Args:
-        decider: What turns utterances into answers.
+        batcher: What turns utterances into answers.
         publisher: Who puts results on the results topic.
         settings: Limits, and when to ask people.
         observer: Who counts.
@@ -52,13 +53,13 @@ class ClassifyRoute:
     def __init__(
         self,
         *,
-        decider: Decider,
+        batcher: Batcher,
         publisher: Publisher,
         settings: Intake,
         observer: ClassifyObserver,
         broker_reachable: Callable[[], bool],
     ) -> None:
-        self._decider = decider
+        self._batcher = batcher
         self._publisher = publisher
         self._settings = settings
         self._observer = observer
@@ -76,9 +77,9 @@ class ClassifyRoute:
             max_text_characters=self._settings.max_text_characters,
         )
         begun = time.time()
-        decisions = await self._decider.decide([received])
+        decision = await self._batcher.decide(received)
         timings = Timings(queue_seconds=0.0, classify_seconds=max(0.0, time.time() - begun))
-        result = result_of(received, decisions[0], timings, None)
+        result = result_of(received, decision, timings, None)
         self._observer.answered([result])
         obstacle = await self._publish(result, received)
         answer = Classified(result=result, published=obstacle is None, not_published_because=obstacle)

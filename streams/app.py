@@ -23,6 +23,7 @@ from health.routes import health_routes
 from models.catalogue import default_catalogue_path, load_catalogue
 from models.classifier import Classifier
 from streams.api import ClassifyRoute
+from streams.batcher import Batcher
 from streams.boot import StreamApp, serve
 from streams.classify import Classify
 from streams.clients import admin_client, intake_consumer_config, transactional_producer_config
@@ -144,7 +145,7 @@ class Worker:
             )
         )
         classify = ClassifyRoute(
-            decider=self._decider,
+            batcher=Batcher(self._decider, max_waiting=self._settings.web.max_waiting_requests),
             publisher=self._publisher,
             settings=self._settings.intake,
             observer=self._observer,

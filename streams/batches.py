@@ -36,12 +36,14 @@ class Batch:
         number: How many batches of its epoch were fetched before it; they are committed in this order, without a gap.
         records: In fetch order, so in offset order within a partition. Raw bytes, undecoded.
         fetched_at: Unix time in seconds.
+        count: How many fetches it holds.
     """
 
     epoch: int
     number: int
     records: Sequence[Message]
     fetched_at: float
+    count: int = 1
 
     def next_offsets(self) -> list[TopicPartition]:
         """Return, for each partition in the batch, the offset after its last record."""
@@ -53,3 +55,16 @@ class Batch:
             for (topic, partition), offset in last.items()
             if topic is not None and partition is not None and offset is not None
         ]
+
+
+def join(batches: Sequence[Batch]) -> Batch:
+    """Return one batch of several of an epoch, fetched one after another without a gap, so that one commit does."""
+    if len(batches) == 1:
+        return batches[0]
+    return Batch(
+        epoch=batches[0].epoch,
+        number=batches[0].number,
+        records=[record for batch in batches for record in batch.records],
+        fetched_at=batches[0].fetched_at,
+        count=sum(batch.count for batch in batches),
+    )

@@ -160,11 +160,11 @@ class Exchange:
                 finally:
                     self._committing_since = None
                     if committed:
-                        self._due += 1
+                        self._due += batch.count
                     else:
                         self._open_epoch()
         finally:
-            self._land()
+            self._land(batch)
         if committed:
             self._failures = 0
             self._observer.committed(batch, time.monotonic() - begun)
@@ -179,7 +179,7 @@ class Exchange:
             if batch.epoch == self._epoch:
                 self._observer.voided(len(batch.records))
                 self._open_epoch()
-        self._land()
+        self._land(batch)
 
     def lag(self) -> dict[tuple[str, int], int]:
         """Return how many records each of our partitions has beyond what was fetched, as far as is known locally."""
@@ -234,9 +234,9 @@ class Exchange:
         self._observer.voided(len(batch.records))
         return True
 
-    def _land(self) -> None:
+    def _land(self, batch: Batch) -> None:
         with self._landed:
-            self._in_flight -= 1
+            self._in_flight -= batch.count
             self._landed.notify_all()
 
     # On the fetching thread, inside `consume`.

@@ -1,13 +1,16 @@
 """The Faust service that feeds an agent with batches and commits what the agent answers.
 
-It owns the two threads on which the exchange may block, so that the event loop never does. While one batch commits,
-the next is answered and a third is fetched; a full channel is the backpressure.
+It owns the two threads on which the exchange may block, so that the event loop never does. While one transaction is
+under way, the next batches are fetched and answered; they become the next transaction together. A full channel, and
+too many records waiting to be committed, are the backpressure.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
@@ -15,6 +18,7 @@ from mode import Service
 
 from health.logs import describe_fault
 from schemas.errors import UnavailableError
+from streams.batches import join
 from streams.exchange import MemberFencedError
 from streams.pace import Pace
 from streams.threads import DaemonThread
@@ -79,14 +83,16 @@ class Intake(Service):
         self._pace = Pace(target_seconds=settings.target_batch_seconds, max_records=settings.max_batch_records)
         self._fetching = DaemonThread("intake-fetch")
         self._committing = DaemonThread("intake-commit")
+        self._answered: deque[tuple[Batch, Iterable[Outgoing]]] = deque()
         self._commit: asyncio.Future[bool] | None = None
         self._fetched: asyncio.Task[None] | None = None
         self._lag_due = 0.0
 
     async def answer(self, batch: Batch, classify: Callable[[Batch], Awaitable[Iterable[Outgoing]]]) -> None:
-        """Answer a batch and hand it over to be committed; return once the batch before it has been.
+        """Answer a batch and hand it over to be committed, in the order of the calls.
 
-        So at most one batch commits while the next is answered, and batches commit in order.
+        While one transaction is under way, what is answered meanwhile waits and becomes the next one together: under a
+        slow broker, transactions grow instead of queueing. Returns when there is room for another batch.
         """
         begun = time.monotonic()
         try:
@@ -100,11 +106,10 @@ class Intake(Service):
             await self.sleep(_GIVEN_UP_SECONDS)
             return
         self._pace.observe(len(batch.records), time.monotonic() - begun)
-        if self._commit is not None:
-            await self._commit
-        self._commit = asyncio.get_running_loop().run_in_executor(
-            self._committing, self._exchange.commit, batch, outgoing
-        )
+        self._answered.append((batch, outgoing))
+        self._commit_answered()
+        while self._commit is not None and self._records_waiting() >= self._settings.max_batch_records:
+            await asyncio.wait([self._commit])
 
     async def on_start(self) -> None:
         """Begin to fetch, beside everything else that starts: the broker may be away."""
@@ -121,6 +126,36 @@ class Intake(Service):
         closing = loop.run_in_executor(self._fetching, self._exchange.close)
         closed, _ = await asyncio.wait([closing], timeout=_CLOSE_SECONDS)
         _log.info("intake_stopped", drained=drained, closed=bool(closed))
+
+    def _commit_answered(self) -> None:
+        """Begin a transaction with what is answered, unless one is under way."""
+        if self._commit is not None or not self._answered:
+            return
+        batches, outgoing = zip(*self._take_answered(), strict=True)
+        self._commit = asyncio.get_running_loop().run_in_executor(
+            self._committing, self._exchange.commit, join(batches), chain.from_iterable(outgoing)
+        )
+        self._commit.add_done_callback(self._committed)
+
+    def _take_answered(self) -> list[tuple[Batch, Iterable[Outgoing]]]:
+        """Take the oldest batch and those after it that may be committed with it: same epoch, not too many records."""
+        taken = [self._answered.popleft()]
+        epoch, records = taken[0][0].epoch, len(taken[0][0].records)
+        while self._answered and self._answered[0][0].epoch == epoch:
+            records += len(self._answered[0][0].records)
+            if records > self._settings.max_batch_records:
+                break
+            taken.append(self._answered.popleft())
+        return taken
+
+    def _committed(self, commit: asyncio.Future[bool]) -> None:
+        self._commit = None
+        if not commit.cancelled() and (error := commit.exception()) is not None:
+            _log.critical("intake_commit_broken", **describe_fault(error))
+        self._commit_answered()
+
+    def _records_waiting(self) -> int:
+        return sum(len(batch.records) for batch, _ in self._answered)
 
     async def _fetching_ended(self, seconds: float) -> None:
         if self._fetched is not None:
