@@ -1,10 +1,36 @@
-"""`intentstream bench`: what this machine makes of us and of others, side by side in one run."""
+"""`intentstream bench`: measurements that anyone can repeat."""
 
 from __future__ import annotations
 
 import click
+import msgspec
+
+from infra.bench.intake import bench_intake
+from infra.bench.report import render
+from infra.cli.session import begin
 
 
 @click.group
 def command() -> None:
     """Measure this machine against others' work."""
+
+
+@command.command
+@click.option("--events", type=click.IntRange(1_000, 10_000_000), default=400_000, show_default=True, help="A round.")
+@click.option("--rounds", type=click.IntRange(1, 100), default=5, show_default=True, help="Of each side, in turn.")
+@click.option("--partitions", type=click.IntRange(1, 1_000), default=8, show_default=True, help="Of each topic.")
+@click.option("--json", "as_json", is_flag=True, help="Print one object and nothing else on standard output.")
+def intake(*, events: int, rounds: int, partitions: int, as_json: bool) -> None:
+    """Records a second through the intake, exactly once, beside Quix Streams.
+
+    Uses the broker that the settings name, else an embedded one in a folder of its own. uv brings Quix Streams on
+    the first run, into an environment of its own.
+    """
+    report = bench_intake(
+        begin(),
+        events=events,
+        rounds=rounds,
+        partitions=partitions,
+        say=lambda message: click.echo(message, err=True),
+    )
+    click.echo(msgspec.json.encode(report) if as_json else render(report))
