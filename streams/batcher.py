@@ -1,0 +1,82 @@
+"""Gathers utterances that come one at a time: those that arrive while a batch is being decided are the next batch.
+
+A model answers many texts in little more time than one. Without this, a crowd of HTTP callers would queue one call
+each before the tiers, miss their deadlines, open their breakers, and so take the tiers away from the stream as well.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING
+
+from schemas.errors import UnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from schemas.cloudevents import Received
+    from streams.classify import Decider
+    from streams.results import Decision
+
+MAX_BATCH_UTTERANCES = 64
+"""So that a batch of the stream that comes to a tier behind one of these waits for milliseconds."""
+
+
+class OverloadedError(UnavailableError):
+    """More waits to be decided than can be soon; asking again a little later is right."""
+
+    code = "overloaded"
+
+
+class Batcher:
+    """Decides about single utterances, one batch at a time.
+
+    Args:
+        decider: What decides about a batch.
+        max_waiting: How many utterances may wait; more are refused at once.
+    """
+
+    def __init__(self, decider: Decider, *, max_waiting: int) -> None:
+        self._decider = decider
+        self._max_waiting = max_waiting
+        self._waiting: deque[tuple[Received, asyncio.Future[Decision]]] = deque()
+        self._deciding: asyncio.Task[None] | None = None
+
+    async def decide(self, received: Received) -> Decision:
+        """Return the decision about one utterance.
+
+        Raises:
+            OverloadedError: Too many wait already.
+        """
+        if len(self._waiting) >= self._max_waiting:
+            raise OverloadedError("Too many requests wait for an answer already; try again in a moment.")
+        decision: asyncio.Future[Decision] = asyncio.get_running_loop().create_future()
+        self._waiting.append((received, decision))
+        if self._deciding is None:
+            self._deciding = asyncio.create_task(self._decide_all(), name="decide-requests")
+        return await decision
+
+    async def _decide_all(self) -> None:
+        try:
+            while self._waiting:
+                size = min(len(self._waiting), MAX_BATCH_UTTERANCES)
+                taken = [self._waiting.popleft() for _ in range(size)]
+                still_there = [asked for asked in taken if not asked[1].done()]
+                if still_there:
+                    await self._decide(still_there)
+        finally:
+            self._deciding = None
+
+    async def _decide(self, asked: Sequence[tuple[Received, asyncio.Future[Decision]]]) -> None:
+        """Settle every future, be it with the error that all of them share."""
+        try:
+            decisions = await self._decider.decide([received for received, _ in asked])
+        except Exception as error:  # noqa: BLE001 - whoever asked gets it, and the middleware counts it
+            for _, decision in asked:
+                if not decision.done():
+                    decision.set_exception(error)
+            return
+        for (_, decision), decided in zip(asked, decisions, strict=True):
+            if not decision.done():
+                decision.set_result(decided)
