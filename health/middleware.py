@@ -75,6 +75,8 @@ def answer_errors(metrics: Metrics) -> Middleware:
                 raise
             allow = {"Allow": error.headers[hdrs.ALLOW]} if hdrs.ALLOW in error.headers else {}
             return problem(error.status, _snake_case(error.reason), f"{error.reason}.", allow)
+        except ConnectionError:
+            raise  # the caller went away while it was sending: nobody is left to answer
         except Exception as error:  # noqa: BLE001 - the last guard before the caller; logged under an id and counted
             incident = secrets.token_hex(8)
             metrics.unexpected_errors.labels("http").inc()

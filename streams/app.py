@@ -148,6 +148,7 @@ class Worker:
             batcher=Batcher(self._decider, max_waiting=self._settings.web.max_waiting_requests),
             publisher=self._publisher,
             settings=self._settings.intake,
+            web_settings=self._settings.web,
             observer=self._observer,
             broker_reachable=self._broker_reachable,
         )
