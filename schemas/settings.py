@@ -10,8 +10,9 @@ import os
 import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -60,7 +61,9 @@ class Topics(_Section):
     partitions: int = Field(8, ge=1, le=10_000, description="Of utterances, results, feedback and dead letters.")
     replication_factor: int = Field(1, ge=1, le=10, description="Copies of each record; 3 in production.")
     min_insync_replicas: int = Field(1, ge=1, le=10, description="Copies that must be there to accept a record.")
-    max_record_bytes: int = Field(1_048_588, ge=1_024, description="Of an utterance record; Kafka's own default.")
+    max_record_bytes: int = Field(
+        1_048_588, ge=131_072, description="Of a batch of records, and so of an utterance; Kafka's own default."
+    )
 
 
 class Worker(_Section):
@@ -119,11 +122,21 @@ class Redis(_Section):
 
     url: SecretStr | None = Field(None, description="redis://…; left out: the embedded server.")
 
+    @field_validator("url")
+    @classmethod
+    def _is_url(cls, url: SecretStr | None) -> SecretStr | None:
+        return _checked_url(url, ("redis", "rediss", "unix"))
+
 
 class Postgres(_Section):
     """The queryable memory."""
 
     dsn: SecretStr | None = Field(None, description="postgresql://…; left out: the embedded server.")
+
+    @field_validator("dsn")
+    @classmethod
+    def _is_url(cls, dsn: SecretStr | None) -> SecretStr | None:
+        return _checked_url(dsn, ("postgresql", "postgres"))
 
 
 class Web(_Section):
@@ -151,12 +164,32 @@ class Logs(_Section):
     format: Literal["auto", "json", "text"] = Field("auto", description="auto: text on a terminal, else JSON.")
 
 
+def _checked_url(url: SecretStr | None, schemes: tuple[str, ...]) -> SecretStr | None:
+    """Return a URL that a client will be able to read; what is wrong is said without a word of it.
+
+    Raises:
+        ValueError: It is none, or of another scheme.
+    """
+    if url is None:
+        return None
+    try:
+        parts = urlsplit(url.get_secret_value())
+        # Several hosts, each with its port, are one that urlsplit cannot read and Postgres can.
+        fits = parts.scheme in schemes and ("," in parts.netloc or parts.port != 0)
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ValueError(f"Input should be a URL that begins with {schemes[0]}:// and names a host and a port")
+    return url
+
+
 class Settings(BaseSettings):
     """The whole tree."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
         env_nested_delimiter="__",
+        env_ignore_empty=True,
         extra="forbid",
         frozen=True,
         nested_model_default_partial_update=True,

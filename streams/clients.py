@@ -20,6 +20,8 @@ MAX_RECORD_BYTES = 64 * 1024 * 1024
 Below the 100 MiB that a broker accepts in one request (`socket.request.max.bytes`).
 """
 
+_LIBRDKAFKAS_BATCH_BYTES = 1_000_000
+
 
 def client_config(settings: Settings) -> Config:
     """Return what all clients share: where the broker is, how to prove who we are, where to log."""
@@ -85,6 +87,7 @@ def transactional_producer_config(settings: Settings) -> Config:
         "retry.backoff.ms": 5,
         "retry.backoff.max.ms": 250,
         "message.max.bytes": MAX_RECORD_BYTES,
+        "batch.size": _batch_bytes(settings),
         "queue.buffering.max.messages": 1_000_000,
         "queue.buffering.max.kbytes": 4 * MAX_RECORD_BYTES // 1024,
         "compression.type": "lz4",
@@ -98,5 +101,11 @@ def producer_config(settings: Settings) -> Config:
         "partitioner": "murmur2_random",
         "linger.ms": 2,
         "message.max.bytes": MAX_RECORD_BYTES,
+        "batch.size": _batch_bytes(settings),
         "compression.type": "lz4",
     }
+
+
+def _batch_bytes(settings: Settings) -> int:
+    """Return how large a batch of records may be, uncompressed; a topic refuses one beyond its limit as a whole."""
+    return min(_LIBRDKAFKAS_BATCH_BYTES, settings.topics.max_record_bytes)
