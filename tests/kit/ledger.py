@@ -111,10 +111,10 @@ class Ledger:
             account.utterances[record.partition() or 0, record.offset() or 0] = record
         last: defaultdict[int, int] = defaultdict(lambda: -1)
         for result in self._read(RESULTS):
-            source = json.loads(result.value() or b"")["source"]
-            place = (source["partition"], source["offset"])
-            if place not in account.utterances:
-                continue  # asked before the ledger was opened
+            source = json.loads(result.value() or b"").get("source")
+            place = (source["partition"], source["offset"]) if source else None
+            if place is None or place not in account.utterances:
+                continue  # asked over HTTP, or before the ledger was opened
             account.answers[place] += 1
             account.results[place] = result
             if result.partition() != place[0]:
