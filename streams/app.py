@@ -88,7 +88,7 @@ class Worker:
         self._checks = _dependency_checks(settings, self._admin, self._metrics)
         catalogue = load_catalogue(settings.models.catalogue or default_catalogue_path())
         self._classifier = Classifier(settings, catalogue, observer=self._observer)
-        self._decider = FlaggedClassifier(self._classifier, lambda: self._flags)
+        self._decider = FlaggedClassifier(self._classifier, lambda: self._flags, self._observer)
         self._codec = DaemonThread("codec")
         self._publisher = Publisher(settings)
         self._exchange = Exchange(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from models.router import choose_strategy, route
 from streams.results import Decision
@@ -17,11 +17,30 @@ if TYPE_CHECKING:
     from schemas.cloudevents import Received
 
 
+FLAGS = (
+    "adaptive_routing",
+    "performance_mode",
+    "quality_mode",
+    "distilbert_model",
+    "zero_shot_fallback",
+    "caching",
+)
+"""The flags that a decision asks, for each user."""
+
+
+class FlagsObserver(Protocol):
+    """Who counts evaluations. Called on the event loop, once a batch; must not block."""
+
+    def flag_evaluated(self, flag: str, variant: str, utterances: int) -> None:
+        """Count what a flag was for so many utterances."""
+
+
 class _Way(NamedTuple):
     """How a user's utterances are classified."""
 
     route: Route
     caching: bool
+    states: tuple[bool, ...]
 
 
 class FlaggedClassifier:
@@ -30,11 +49,13 @@ class FlaggedClassifier:
     Args:
         classifier: What answers.
         flags: Returns the flags as they stand; asked once a batch, so that a batch sees one state.
+        observer: Who counts.
     """
 
-    def __init__(self, classifier: Classifier, flags: Callable[[], Snapshot]) -> None:
+    def __init__(self, classifier: Classifier, flags: Callable[[], Snapshot], observer: FlagsObserver) -> None:
         self._classifier = classifier
         self._flags = flags
+        self._observer = observer
 
     def tiers_wanted(self) -> tuple[str, ...]:
         """Return the tiers that the flags put into the chain for users nobody singled out."""
@@ -56,22 +77,15 @@ class FlaggedClassifier:
             texts = [utterances[row].utterance.text for row in those]
             answers = await self._classifier.classify(texts, way.route, caching=way.caching)
             strategy = way.route.strategy.value
+            for flag, state in zip(FLAGS, way.states, strict=True):
+                self._observer.flag_evaluated(flag, "on" if state else "off", len(those))
             for row, answer in zip(those, answers, strict=True):
                 decisions[row] = Decision(answer, strategy, release, flags.revision)
         return [decisions[row] for row in range(len(utterances))]
 
 
 def _way(flags: Snapshot, user: str | None) -> _Way:
-    strategy = choose_strategy(
-        adaptive_routing=flags.enabled("adaptive_routing", user),
-        performance_mode=flags.enabled("performance_mode", user),
-        quality_mode=flags.enabled("quality_mode", user),
-    )
-    return _Way(
-        route(
-            strategy,
-            distilbert=flags.enabled("distilbert_model", user),
-            zero_shot=flags.enabled("zero_shot_fallback", user),
-        ),
-        flags.enabled("caching", user),
-    )
+    states = tuple(flags.enabled(name, user) for name in FLAGS)
+    adaptive, performance, quality, distilbert, zero_shot, caching = states
+    strategy = choose_strategy(adaptive_routing=adaptive, performance_mode=performance, quality_mode=quality)
+    return _Way(route(strategy, distilbert=distilbert, zero_shot=zero_shot), caching, states)

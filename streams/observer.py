@@ -91,6 +91,10 @@ class StreamObserver:
         """Count an error that only a guard which catches all has caught."""
         self._metrics.unexpected_errors.labels(guard).inc()
 
+    def flag_evaluated(self, flag: str, variant: str, utterances: int) -> None:
+        """Count what a flag was for so many utterances."""
+        self._metrics.flag_usage.labels(flag, variant).inc(utterances)
+
     # From the chain and the cache.
 
     def tier_called(self, tier: str, outcome: Outcome, texts: int, seconds: float) -> None:
