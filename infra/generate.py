@@ -38,8 +38,8 @@ _SETTINGS_INTRODUCTION = f"""\
 
 Each setting comes from its environment variable, else from a TOML file, else it has its default. The file is
 `{DEFAULT_FILE}` in the working folder, or whatever `{FILE_VARIABLE}` names; there, `kafka.sasl_username` is
-`sasl_username` in the table `[kafka]`. A name that is not below is refused, wherever it comes from. Secrets are stars
-wherever settings are printed, such as by `intentstream settings`.
+`sasl_username` in the table `[kafka]`. A variable that is empty counts as not set. A name that is not below is
+refused, wherever it comes from. Secrets are stars wherever settings are printed, such as by `intentstream settings`.
 
 | setting | environment | what it may be | default | meaning |
 |---|---|---|---|---|

@@ -1,6 +1,7 @@
 """Every setting, typed, in one tree: from the environment (`INTENTSTREAM_SECTION__NAME`), else a TOML file, else here.
 
-A name that is not in the tree is refused, wherever it comes from, so that a typing error never becomes a default.
+A name that is not in the tree is refused, wherever it comes from, so that a typing error never becomes a default. A
+variable that is empty, as Compose files leave those nobody set, counts as not set.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic_core import PydanticCustomError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -168,7 +170,7 @@ def _checked_url(url: SecretStr | None, schemes: tuple[str, ...]) -> SecretStr |
     """Return a URL that a client will be able to read; what is wrong is said without a word of it.
 
     Raises:
-        ValueError: It is none, or of another scheme.
+        PydanticCustomError: It is none, or of another scheme.
     """
     if url is None:
         return None
@@ -179,7 +181,7 @@ def _checked_url(url: SecretStr | None, schemes: tuple[str, ...]) -> SecretStr |
     except ValueError:
         fits = False
     if not fits:
-        raise ValueError(f"Input should be a URL that begins with {schemes[0]}:// and names a host and a port")
+        raise PydanticCustomError("url", f"Input should be a URL like {schemes[0]}://host:port")
     return url
 
 
@@ -219,8 +221,7 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - likewise
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Take the environment before the file."""
-        file = Path(os.environ.get(FILE_VARIABLE, DEFAULT_FILE))
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=file)
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=settings_file())
 
     @property
     def kafka_servers(self) -> str:
@@ -242,14 +243,19 @@ class Settings(BaseSettings):
         return f"postgresql://intentstream@127.0.0.1:{self.embedded.postgres_port}/intentstream"
 
 
+def settings_file() -> Path:
+    """Return where the file is, or would be."""
+    return Path(os.environ.get(FILE_VARIABLE) or DEFAULT_FILE)
+
+
 def load_settings() -> Settings:
     """Read the settings.
 
     Raises:
         InvalidSettingsError: Every unknown name and every value that does not fit, at once.
     """
-    file = Path(os.environ.get(FILE_VARIABLE, DEFAULT_FILE))
-    if FILE_VARIABLE in os.environ and not file.is_file():
+    file = settings_file()
+    if os.environ.get(FILE_VARIABLE) and not file.is_file():
         raise InvalidSettingsError(f"{FILE_VARIABLE} names {file}, which is no file.")
     faults = _unknown_variables(os.environ)
     try:

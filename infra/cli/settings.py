@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import tomllib
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
 
 from infra.cli.output import json_option, print_json
-from schemas.settings import DEFAULT_FILE, FILE_VARIABLE, load_settings
+from schemas.settings import load_settings, settings_file
 from schemas.settings_table import SettingRow, describe_settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @click.command
@@ -23,7 +25,7 @@ def command(*, as_json: bool) -> None:
     Secrets are stars.
     """
     rows = describe_settings(load_settings())
-    file = Path(os.environ.get(FILE_VARIABLE, DEFAULT_FILE))
+    file = settings_file()
     tree = tomllib.loads(file.read_text()) if file.is_file() else {}
     if as_json:
         print_json([msgspec.structs.asdict(row) | {"set_by": _set_by(row, tree, file)} for row in rows])
@@ -37,7 +39,7 @@ def command(*, as_json: bool) -> None:
 
 def _set_by(row: SettingRow, tree: dict[str, Any], file: Path) -> str:
     """Return which of the three places a value came from; the environment stands above the file."""
-    if row.variable in os.environ:
+    if os.environ.get(row.variable):
         return "environment"
     found: Any = tree
     for part in row.name.split("."):

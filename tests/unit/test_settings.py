@@ -55,6 +55,53 @@ def test_a_file_may_have_any_name(folder: Path, monkeypatch: pytest.MonkeyPatch)
     assert load_settings().worker.id == "worker-7"
 
 
+def test_an_empty_variable_counts_as_not_set(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "intentstream.toml").write_text("[web]\nport = 1\n")
+    for variable in ("WEB__PORT", "STATE_FOLDER", "REDIS__URL", "FILE"):
+        monkeypatch.setenv(f"INTENTSTREAM_{variable}", "")
+    settings = load_settings()
+    assert (settings.web.port, str(settings.state_folder)) == (1, ".intentstream")
+    assert settings.redis.url is None
+
+
+@pytest.mark.parametrize(
+    ("variable", "url"),
+    [
+        ("REDIS__URL", f"{SECRET}@cache"),
+        ("REDIS__URL", f"http://:{SECRET}@cache/0"),
+        ("REDIS__URL", f"redis://:{SECRET}@cache:port/0"),
+        ("REDIS__URL", f"redis://:{SECRET}@[cache/0"),
+        ("POSTGRES__DSN", f"host=db password={SECRET}"),
+        ("POSTGRES__DSN", f"postgresql://u:{SECRET}@db:port/x"),
+    ],
+)
+def test_a_url_that_no_client_could_read_is_refused_unseen(
+    monkeypatch: pytest.MonkeyPatch, variable: str, url: str
+) -> None:
+    monkeypatch.setenv(f"INTENTSTREAM_{variable}", url)
+    (fault,) = faults()
+    assert f"INTENTSTREAM_{variable} " in fault
+    assert fault.endswith("://host:port")
+    assert SECRET not in fault
+
+
+@pytest.mark.parametrize(
+    ("variable", "url"),
+    [
+        ("REDIS__URL", "rediss://user:word@cache:6380/1"),
+        ("REDIS__URL", "unix:///run/redis.sock"),
+        ("POSTGRES__DSN", "postgres://u@db"),
+        ("POSTGRES__DSN", "postgresql://u@one:5432,two:5433/x"),
+        ("POSTGRES__DSN", "postgresql:///x?host=/run/postgresql"),
+    ],
+)
+def test_every_kind_of_url_that_a_client_reads_is_taken(
+    monkeypatch: pytest.MonkeyPatch, variable: str, url: str
+) -> None:
+    monkeypatch.setenv(f"INTENTSTREAM_{variable}", url)
+    assert url in {load_settings().redis_url, load_settings().postgres_dsn}
+
+
 def test_a_file_that_is_named_must_be_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INTENTSTREAM_FILE", "nowhere.toml")
     with pytest.raises(InvalidSettingsError, match=r"INTENTSTREAM_FILE names nowhere\.toml, which is no file"):
