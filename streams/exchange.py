@@ -43,6 +43,10 @@ _SHUT_OUT = frozenset({KafkaError._FATAL, KafkaError.FENCED_INSTANCE_ID})  # noq
 `fatal()` of an error in a record's place is never set."""
 
 
+_IMPOSTOR_SECONDS = 60.0
+"""Shut out twice within this time, we have a twin."""
+
+
 class ExchangeObserver(TransactionsObserver, Protocol):
     """Who wants to know what happens, for metrics and probes. Called from the exchange's threads; must not block."""
 
@@ -95,6 +99,7 @@ class Exchange:
         self._numbering = 0, 0
         self._due = 0
         self._rewind_due = False
+        self._shut_out_at: float | None = None
         self._failures = 0
         self._committing_since: float | None = None
         self._fence = threading.Lock()
@@ -111,10 +116,7 @@ class Exchange:
             UnavailableError: The broker refused, or this was stopped before it answered.
         """
         self._transactions.open()
-        self._consumer = self._new_consumer()
-        self._consumer.subscribe(
-            self._topics, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
-        )
+        self._join()
 
     def fetch(self, limit: int, idle_seconds: float) -> Batch | None:
         """Return up to `limit` records, as soon as there is one; None when none came for `idle_seconds`.
@@ -135,7 +137,11 @@ class Exchange:
             messages += consumer.consume(limit - 1, 0)
         records = [message for message in messages if message.error() is None]
         if len(records) != len(messages):
-            self._report(message.error() for message in messages)
+            try:
+                self._report(message.error() for message in messages)
+            except MemberFencedError as error:
+                self._rejoin(consumer, error)
+                return None
         if not records:
             return None
         with self._landed:
@@ -238,6 +244,32 @@ class Exchange:
         with self._landed:
             self._in_flight -= batch.count
             self._landed.notify_all()
+
+    def _join(self) -> None:
+        self._consumer = self._new_consumer()
+        self._consumer.subscribe(
+            self._topics, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+        )
+
+    def _rejoin(self, shut_out: Consumer, error: MemberFencedError) -> None:
+        """Take our place in the group back, once: whoever has it may be ourselves.
+
+        A member that comes back after its session ended, when the broker was away, is a new one to the broker, and a
+        heartbeat still under way from the old one is then taken for an impostor's. Another live worker takes the place
+        back in turn, and so of two with one id exactly one meets this a second time.
+
+        Raises:
+            MemberFencedError: The one given, if this is the second time.
+        """
+        now, last = time.monotonic(), self._shut_out_at
+        if last is not None and now - last < _IMPOSTOR_SECONDS:
+            raise error
+        self._shut_out_at = now
+        _log.warning("intake_rejoining")
+        with self._fence:
+            self._open_epoch()
+        shut_out.close()
+        self._join()
 
     # On the fetching thread, inside `consume`.
 

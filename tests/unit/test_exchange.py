@@ -394,10 +394,20 @@ def test_an_error_among_records_does_not_cost_the_records(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("error", [SAME_ID, SAME_ID_SAID_BEFORE])
-def test_a_member_shut_out_by_one_with_its_id_gives_up(bench: Bench, error: KafkaError) -> None:
+def test_a_member_shut_out_once_takes_its_place_back_and_fetches_anew(bench: Bench, error: KafkaError) -> None:
+    in_flight = bench.fetch()
     bench.consumer.inside.append(error)
+    assert bench.exchange.fetch(10, 0) is None
+    assert bench.broker.calls[-2:] == ["close", "subscribe"]
+    assert not bench.commit(in_flight)
+    assert offsets(bench.fetch()) == (0, 9)
+
+
+def test_a_member_shut_out_again_has_a_twin_and_gives_up(bench: Bench) -> None:
+    bench.consumer.inside += [SAME_ID, SAME_ID]
+    assert bench.exchange.fetch(1, 0) is None
     with pytest.raises(MemberFencedError, match="Give each its own INTENTSTREAM_WORKER__ID"):
-        bench.exchange.fetch(10, 0)
+        bench.exchange.fetch(1, 0)
 
 
 def test_a_stop_ends_the_wait_for_a_broker_that_is_away(bench: Bench) -> None:
