@@ -5,8 +5,9 @@ Readers ignore fields they do not know, so that a writer may be one release ahea
 
 from __future__ import annotations
 
+import datetime as dt  # noqa: TC003 - msgspec reads it from here
 import enum
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -134,6 +135,51 @@ class Confirmation(_Event, frozen=True, kw_only=True):
     result_id: Identifier | None = None
 
 
+class Condition(_Event, frozen=True, kw_only=True):
+    """Something about a request that is true or not."""
+
+    attribute: Annotated[str, Meta(description="`user_id`, `conversation_id`, `locale`, or any attribute's name.")] = ""
+    operator: Annotated[
+        str,
+        Meta(
+            description="`equals`, `in`, `starts_with`, `at_least`, `less_than`, `between` (both ends belong to it), "
+            "`semver_equals`, `semver_at_least`, `semver_less_than`, `in_segment`."
+        ),
+    ]
+    values: Annotated[tuple[bool | int | float | str, ...], Meta(description="What the attribute is held against.")]
+    negated: Annotated[bool, Meta(description="Whether it must not be so; a missing attribute counts as not so.")] = (
+        False
+    )
+
+
+class Rule(_Event, frozen=True, kw_only=True):
+    """What those get for whom all conditions hold; the first such rule decides."""
+
+    conditions: tuple[Condition, ...]
+    enabled: Annotated[bool, Meta(description="`false`: they get what an off flag serves.")] = True
+    rollout_percentage: Annotated[
+        float, Meta(ge=0, le=100, description="How many of them, in steps of 0.001; the others get the flag's off.")
+    ] = 100.0
+    variant: Annotated[str | None, Meta(description="Which of the variants; left out: by the variants' weights.")] = (
+        None
+    )
+
+
+class Variant(_Event, frozen=True, kw_only=True):
+    """One of the values that a flag may have."""
+
+    name: str
+    value: bool | int | float | str | dict[str, Any]
+    weight: Annotated[float, Meta(ge=0, le=100, description="In percent, in steps of 0.001; they add up to 100.")]
+
+
+class Prerequisite(_Event, frozen=True, kw_only=True):
+    """Another flag that must have a variant, or this one is off."""
+
+    flag: str
+    variant: str = "on"
+
+
 class FlagChange(_Event, frozen=True, kw_only=True):
     """The latest state of one flag, on `intents.flags.v1`; every state it ever had, on `intents.flags-audit.v1`."""
 
@@ -145,6 +191,22 @@ class FlagChange(_Event, frozen=True, kw_only=True):
     changed_by: Identifier
     reason: str = ""
     changed_at: Annotated[str, Meta(description="RFC 3339, UTC.")]
+    killed: Annotated[bool, Meta(description="Off for everyone, whatever else is said here, until it is revived.")] = (
+        False
+    )
+    rules: Annotated[tuple[Rule, ...], Meta(description="Tried in order, before the percentage.")] = ()
+    variants: Annotated[tuple[Variant, ...], Meta(description="None: on is `true` and off is `false`.")] = ()
+    off_variant: Annotated[str | None, Meta(description="What an off flag serves; needed where it has variants.")] = (
+        None
+    )
+    prerequisites: tuple[Prerequisite, ...] = ()
+    kind: Annotated[
+        Literal["flag", "segment"], Meta(description="A segment is on for its members; only `in_segment` asks it.")
+    ] = "flag"
+    owner: Annotated[str, Meta(description="Who is asked about it.")] = ""
+    description: Annotated[str, Meta(description="What being on does.")] = ""
+    remove_after: Annotated[dt.date | None, Meta(description="When it should be gone.")] = None
+    deleted: Annotated[bool, Meta(description="Nobody's any more: our own flags are their defaults again.")] = False
 
 
 class ModelRelease(_Event, frozen=True, kw_only=True):
