@@ -61,7 +61,7 @@ async def serve(app: StreamApp) -> None:
     """Run the app until SIGINT or SIGTERM, then stop it in good order.
 
     Raises:
-        BaseException: What crashed a service.
+        BaseException: What crashed a service, or kept it from starting.
     """
     loop = asyncio.get_running_loop()
     stop = Event()
@@ -70,7 +70,9 @@ async def serve(app: StreamApp) -> None:
     app.in_worker = True
     try:
         starting = asyncio.create_task(app.start())
-        await app.wait_for_stopped(stop)
+        stopped = asyncio.create_task(app.wait_for_stopped(stop))
+        await asyncio.wait({starting, stopped}, return_when=asyncio.FIRST_EXCEPTION)  # a start that failed: no crash
+        stopped.cancel()
         await starting
     finally:
         await app.stop()

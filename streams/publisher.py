@@ -34,7 +34,7 @@ class Publisher(Service):
         self._settings = settings
         self._producer: Producer | None = None
         self._ending = threading.Event()
-        self._poller = threading.Thread(target=self._poll, name="publisher", daemon=True)
+        self._poller: threading.Thread | None = None
 
     async def publish(self, records: Sequence[Outgoing]) -> None:
         """Return when all records are delivered.
@@ -66,6 +66,7 @@ class Publisher(Service):
     async def on_start(self) -> None:
         """Make the producer; it connects by itself, whenever the broker is there."""
         self._producer = Producer(producer_config(self._settings) | {"message.timeout.ms": _TIMEOUT_MS})
+        self._poller = threading.Thread(target=self._poll, name="publisher", daemon=True)
         self._poller.start()
 
     async def on_stop(self) -> None:
@@ -74,7 +75,8 @@ class Publisher(Service):
         if producer is not None:
             await asyncio.to_thread(producer.flush, _TIMEOUT_MS / 1000)
         self._ending.set()
-        await asyncio.to_thread(self._poller.join)
+        if self._poller is not None:  # a service that was never started is stopped, too
+            await asyncio.to_thread(self._poller.join)
 
     def _poll(self) -> None:
         while not self._ending.is_set():
