@@ -85,8 +85,13 @@ class Classifier:
         return self._chain.breakers | ({"redis": self._store.breaker} if self._store else {})
 
     async def start(self) -> None:
-        """Load the rules, so that every text has an answer from here on; the other tiers join when they are ready."""
-        await self._load(RULES, self._preparation.rules)
+        """Load the rules, so that every text has an answer from here on; the other tiers join when they are ready.
+
+        Raises:
+            OSError: The rules cannot be read or made. Without them, texts would be answered by no tier at all.
+        """
+        self._tiers[RULES].serve(await asyncio.to_thread(self._preparation.rules))
+        _log.info("tier_ready", tier=RULES)
         self._release = await asyncio.to_thread(lambda: self._preparation.release)
         self._loading = asyncio.create_task(self._load_others(), name="load-tiers")
 

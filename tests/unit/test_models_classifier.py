@@ -80,6 +80,15 @@ async def test_rules_answer_as_soon_as_it_has_started(settings: Settings) -> Non
     assert (answer.intent, answer.tier, answer.degraded) == ("order_status", "rules", False)
 
 
+async def test_without_its_rules_it_does_not_start(tmp_path: Path) -> None:
+    file = tmp_path / "state"
+    file.touch()
+    classifier = Classifier(Settings(state_folder=file), CATALOGUE, share=False)
+    with pytest.raises(OSError, match="Not a directory"):
+        await classifier.start()
+    await classifier.close()
+
+
 async def test_zero_shot_joins_when_it_is_loaded(settings: Settings) -> None:
     async with Classifier(settings, CATALOGUE, share=False) as classifier:
         await classifier.loaded()
