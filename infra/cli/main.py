@@ -5,6 +5,7 @@ Imports next to nothing, so that `--help` and a mistyped name are answered at on
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import sys
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 BROKEN_PIPE = 141
 INTERNAL = 70
+INPUT_OUTPUT = 74
+
+_NO_PLACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EEXIST, errno.ENOTDIR})
+"""What a state folder that cannot be used is refused with."""
 
 SUMMARIES = {
     "up": "Start everything and watch utterances become intents.",
@@ -97,8 +102,19 @@ def _explain(error: Exception) -> int:
     if isinstance(error, IntentStreamError):
         click.echo(str(error), err=True)
         return error.exit_code
+    if isinstance(error, OSError):
+        if _wants_trace():
+            traceback.print_exception(error)
+        click.echo(f"{_describe(error)}.", err=True)
+        return INPUT_OUTPUT
     _confess(error)
     return INTERNAL
+
+
+def _describe(error: OSError) -> str:
+    """Say what the operating system refuses; where it is about what we keep, how to keep it elsewhere."""
+    said = f"{error.strerror or error}" + (f": {error.filename}" if error.filename else "")
+    return f"{said}; make room there, or set INTENTSTREAM_STATE_FOLDER" if error.errno in _NO_PLACE else said
 
 
 def _confess(error: Exception) -> None:

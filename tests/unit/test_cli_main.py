@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import socket
 import subprocess
 import sys
 from importlib import import_module
@@ -71,6 +74,36 @@ def test_a_bug_is_one_sentence_and_its_message_is_kept_to_itself(
     assert "KeyError" in said
     assert "INTENTSTREAM_LOGS__LEVEL=DEBUG" in said
     assert "what a user said" not in said
+
+
+def test_what_the_operating_system_refuses_is_one_sentence_that_names_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/state/models")
+    assert raise_in_a_command(monkeypatch, full) == 74
+    assert capsys.readouterr().err == (
+        "No space left on device: /state/models; make room there, or set INTENTSTREAM_STATE_FOLDER.\n"
+    )
+
+
+@pytest.mark.parametrize("name", ["worker", "up", "prepare", "classify hello"])
+def test_a_state_folder_that_is_none_is_one_sentence(tmp_path: Path, name: str) -> None:
+    file = tmp_path / "state"
+    file.touch()
+    ended = run_command(*name.split(), STATE_FOLDER=file, WEB__PORT=free_port(), LOGS__LEVEL="ERROR")
+    assert ended.returncode == 74
+    (sentence,) = ended.stderr.decode().splitlines()
+    assert str(file) in sentence
+    assert "INTENTSTREAM_STATE_FOLDER" in sentence
+
+
+def test_a_worker_that_cannot_listen_ends_and_says_so() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        ended = run_command("worker", WEB__PORT=port, KAFKA__BOOTSTRAP_SERVERS=NOWHERE, LOGS__LEVEL="ERROR")
+    assert ended.returncode == 69
+    (sentence,) = ended.stderr.decode().splitlines()
+    assert f"Port {port} on 127.0.0.1 is in use" in sentence
 
 
 def test_a_bug_shows_its_trace_to_who_asks_for_it(
