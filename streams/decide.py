@@ -49,10 +49,12 @@ class FlaggedClassifier:
     Args:
         classifier: What answers.
         flags: Returns the flags as they stand; asked once a batch, so that a batch sees one state.
-        observer: Who counts.
+        observer: Who counts, if anyone does.
     """
 
-    def __init__(self, classifier: Classifier, flags: Callable[[], Snapshot], observer: FlagsObserver) -> None:
+    def __init__(
+        self, classifier: Classifier, flags: Callable[[], Snapshot], observer: FlagsObserver | None = None
+    ) -> None:
         self._classifier = classifier
         self._flags = flags
         self._observer = observer
@@ -77,11 +79,15 @@ class FlaggedClassifier:
             texts = [utterances[row].utterance.text for row in those]
             answers = await self._classifier.classify(texts, way.route, caching=way.caching)
             strategy = way.route.strategy.value
-            for flag, state in zip(FLAGS, way.states, strict=True):
-                self._observer.flag_evaluated(flag, "on" if state else "off", len(those))
+            self._count(way, len(those))
             for row, answer in zip(those, answers, strict=True):
                 decisions[row] = Decision(answer, strategy, release, flags.revision)
         return [decisions[row] for row in range(len(utterances))]
+
+    def _count(self, way: _Way, utterances: int) -> None:
+        if self._observer is not None:
+            for flag, state in zip(FLAGS, way.states, strict=True):
+                self._observer.flag_evaluated(flag, "on" if state else "off", utterances)
 
 
 def _way(flags: Snapshot, user: str | None) -> _Way:

@@ -37,10 +37,17 @@ class _Classified(msgspec.Struct):
     result: Result
 
 
-class _Problem(msgspec.Struct):
+class _Reason(msgspec.Struct):
+    """Why a worker refuses."""
+
+    code: str
+    message: str
+
+
+class _Refusal(msgspec.Struct):
     """What a worker says when it refuses."""
 
-    detail: str = ""
+    error: _Reason
 
 
 @click.command
@@ -54,7 +61,7 @@ def command(*, text: str, user_id: str | None, url: str | None, as_json: bool) -
     Without --url in this process, with the same chain as a worker's: no broker and no Redis is asked.
     """
     settings = begin()
-    utterance = Utterance(text=text, user_id=user_id, id=f"cli/{uuid.uuid4()}")
+    utterance = Utterance(text=_decoded(text), user_id=user_id, id=f"cli/{uuid.uuid4()}")
     result = _ask(url, utterance) if url else asyncio.run(_classify(settings, utterance))
     if as_json:
         print_json(result)
@@ -65,6 +72,14 @@ def command(*, text: str, user_id: str | None, url: str | None, as_json: bool) -
     for attempt in result.tried:
         reason = f": {attempt.reason}" if attempt.reason else ""
         click.echo(f"  {attempt.tier} {attempt.outcome.value} in {attempt.seconds * 1000:.1f} ms{reason}")
+
+
+def _decoded(argument: str) -> str:
+    """Return an argument as UTF-8, whatever the locale; Python keeps bytes that it cannot read as surrogates."""
+    try:
+        return os.fsencode(argument).decode()
+    except UnicodeError as error:
+        raise click.UsageError("TEXT is not UTF-8.") from error
 
 
 async def _classify(settings: Settings, utterance: Utterance) -> Result:
@@ -108,9 +123,9 @@ def _ask(url: str, utterance: Utterance) -> Result:
 
 def _refused(url: str, status: int, body: bytes) -> InvalidEventError | UnavailableError:
     try:
-        detail = msgspec.json.decode(body, type=_Problem).detail
-    except msgspec.DecodeError:
-        detail = ""
-    if status in (400, 413, 422):
-        return InvalidEventError("refused", detail or f"The worker at {url} refuses the text ({status}).")
-    return UnavailableError(f"The worker at {url} answers {status}" + (f": {detail}" if detail else "."))
+        reason = msgspec.json.decode(body, type=_Refusal).error
+    except msgspec.DecodeError:  # no worker of ours, or something before it
+        return UnavailableError(f"What answers at {url} says {status} and is no worker.")
+    if status < 500:  # noqa: PLR2004 - the first of HTTP's codes for faults of the server
+        return InvalidEventError(reason.code, reason.message)
+    return UnavailableError(reason.message)
