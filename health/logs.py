@@ -26,11 +26,11 @@ _SPEAKABLE = (IntentStreamError, KafkaException, OSError)
 _CHATTY = ("aiohttp.access", "aiokafka", "asyncio", "kafka")
 """Loggers that say at INFO, for each request or each poll, what metrics say better."""
 
-
-_LIBRDKAFKA = "intentstream.librdkafka"
+_REPEATING = ("intentstream.librdkafka", "aiohttp.server")
+"""Loggers that others make speak: a broker that is away, some hundred times a second; whoever sends what is no HTTP."""
 
 _REPEAT_SECONDS = 10.0
-"""While a broker is away, librdkafka says so some hundred times a second."""
+"""How often each kind of their lines is logged."""
 
 
 def configure_logging(
@@ -74,18 +74,18 @@ def configure_logging(
 
 
 class _Once(logging.Filter):
-    """Lets a kind of librdkafka's lines through once in a while, with how many were kept back since the last."""
+    """Lets each kind of a repeating logger's lines through once in a while, with how many were kept back since."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__()
         self._seconds = seconds
-        self._kinds: dict[str, tuple[float, int]] = {}
+        self._kinds: dict[tuple[str, str], tuple[float, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Say whether to log a record."""
-        if record.name != _LIBRDKAFKA:
+        if record.name not in _REPEATING:
             return True
-        kind = record.getMessage().split(" ", 1)[0]
+        kind = record.name, record.getMessage().split(" ", 1)[0]
         last, kept_back = self._kinds.get(kind, (0.0, 0))
         if last and record.created - last < self._seconds:
             self._kinds[kind] = last, kept_back + 1

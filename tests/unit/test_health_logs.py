@@ -112,8 +112,9 @@ def test_what_is_no_terminal_gets_json() -> None:
     assert lines(stream)[0]["event"] == "batch_committed"
 
 
-def test_librdkafka_repeating_itself_is_kept_back_and_counted(stream: io.StringIO) -> None:
-    logger = logging.getLogger("intentstream.librdkafka")
+@pytest.mark.parametrize("name", ["intentstream.librdkafka", "aiohttp.server"])
+def test_what_others_make_a_library_repeat_is_kept_back_and_counted(stream: io.StringIO, name: str) -> None:
+    logger = logging.getLogger(name)
     for second in (0, 1, 2, 11):
         record = logger.makeRecord(logger.name, logging.ERROR, "", 0, "FAIL [thrd:a] connection refused", (), None)
         record.created = 1_000.0 + second
