@@ -20,15 +20,23 @@ from models.prediction import Probabilities, TierBusyError, TierUnavailableError
 from schemas.events import Attempt, Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     import numpy.typing as npt
 
     from models.prediction import Tier
     from schemas import settings
 
+    Rows = npt.NDArray[np.intp]
+
 _SUM_TOLERANCE = 1e-3
 _LEFT_BROKEN = frozenset({Outcome.TIMEOUT, Outcome.FAILED, Outcome.OPEN, Outcome.UNAVAILABLE})
+
+_FIRST_PORTION = 256
+"""Texts; a tenth of a second or two for an encoder, nothing for the rules."""
+
+_SMALLEST_PORTION = 8
+"""Texts; below that, the time left is better spent on the next tier."""
 
 _log = structlog.get_logger(__name__)
 
@@ -91,17 +99,38 @@ class Chain:
             left = walk.left()
             if not len(left):
                 break
-            turn = await self._ask(name, [texts[row] for row in left] if len(left) < len(texts) else texts)
             sure = self._limits.sure_confidence if escalate else 0.0
-            walk.record(left, turn, sure)
-            self._observer.tier_called(name, turn.attempt.outcome, len(left), turn.attempt.seconds)
+            async for rows, turn in self._turns(name, texts, left):
+                walk.record(rows, turn, sure)
+                self._observer.tier_called(name, turn.attempt.outcome, len(rows), turn.attempt.seconds)
         answers = walk.answers(self._labels, self._limits.out_of_scope_confidence)
         for tier, answered in walk.answered().items():
             self._observer.tier_answered(tier, answered)
         return answers
 
-    async def _ask(self, name: str, texts: Sequence[str]) -> _Turn:
-        """Give one tier its turn, within its deadline and its breaker."""
+    async def _turns(self, name: str, texts: Sequence[str], left: Rows) -> AsyncIterator[tuple[Rows, _Turn]]:
+        """Give one tier the texts left over, in portions, until its deadline; what it has answered by then counts.
+
+        The first portion is small and shows how fast the tier is. Each next one is as large as half of the time left
+        allows: a fast tier gets all the rest at once, and a call that would be cut off by the deadline, and keep the
+        tier busy for nobody, is hardly ever made.
+        """
+        seconds = self._limits.tier_deadline_seconds
+        deadline = self._clock() + seconds
+        size = _FIRST_PORTION
+        while len(left):
+            rows, left = left[:size], left[size:]
+            turn = await self._ask(name, [texts[row] for row in rows], deadline - self._clock())
+            yield rows, turn
+            time_left = deadline - self._clock()
+            size = int(len(rows) / max(turn.attempt.seconds, 1e-6) * time_left / 2)
+            if len(left) and (turn.probabilities is None or size < _SMALLEST_PORTION):
+                lost = turn if turn.probabilities is None else _left(name, Outcome.TIMEOUT, _too_slow(seconds))
+                yield left, lost
+                return
+
+    async def _ask(self, name: str, texts: Sequence[str], seconds: float) -> _Turn:
+        """Give one tier one turn, within the time there is and its breaker."""
         tier = self._tiers.get(name)
         if tier is None:
             return _left(name, Outcome.UNAVAILABLE, "there is no such tier")
@@ -111,7 +140,7 @@ class Chain:
             return _left(name, Outcome.OPEN, "it failed too often; it is tried again soon")
         started = self._clock()
         try:
-            turn = await self._call(tier, texts, breaker)
+            turn = await self._call(tier, texts, breaker, seconds)
         except asyncio.CancelledError:
             breaker.released()
             raise
@@ -120,11 +149,10 @@ class Chain:
             _log.warning("tier_breaker_changed", tier=name, state=breaker.state, reason=turn.attempt.reason)
         return turn._replace(attempt=_timed(turn.attempt, max(0.0, self._clock() - started)))
 
-    async def _call(self, tier: Tier, texts: Sequence[str], breaker: Breaker) -> _Turn:
+    async def _call(self, tier: Tier, texts: Sequence[str], breaker: Breaker, seconds: float) -> _Turn:
         """Call a tier and tell its breaker how that went."""
-        deadline = self._limits.tier_deadline_seconds
         try:
-            async with asyncio.timeout(deadline):
+            async with asyncio.timeout(seconds):
                 probabilities = await tier.classify(texts)
         except TierUnavailableError as error:
             breaker.released()
@@ -134,7 +162,7 @@ class Chain:
             return _left(tier.name, Outcome.UNAVAILABLE, str(error))
         except TimeoutError:
             breaker.failed()
-            return _left(tier.name, Outcome.TIMEOUT, f"no answer within {deadline:g} s")
+            return _left(tier.name, Outcome.TIMEOUT, _too_slow(self._limits.tier_deadline_seconds))
         except Exception as error:  # noqa: BLE001 - the guard of the chain: a tier's bug is the next tier's turn
             breaker.failed()
             _log.warning("tier_failed", tier=tier.name, error=type(error).__name__)
@@ -156,6 +184,10 @@ def fault_of(probabilities: Probabilities, shape: tuple[int, int]) -> str | None
     if (probabilities < -_SUM_TOLERANCE).any() or (np.abs(probabilities.sum(axis=1) - 1) > _SUM_TOLERANCE).any():
         return "its answer holds rows that are no probabilities"
     return None
+
+
+def _too_slow(seconds: float) -> str:
+    return f"no answer within {seconds:g} s"
 
 
 def _left(tier: str, outcome: Outcome, reason: str) -> _Turn:

@@ -314,3 +314,41 @@ async def test_each_turn_and_each_breaker_is_told_to_the_observer() -> None:
     assert heard.called == [("broken", Outcome.FAILED, 2), ("sound", Outcome.ANSWERED, 2)]
     assert heard.answered == {"sound": 2}
     assert heard.breakers == [("broken", BreakerState.OPEN)]
+
+
+class Slow:
+    """A tier that answers so many texts a second, on a clock of its own."""
+
+    name = "slow"
+
+    def __init__(self, texts_per_second: float) -> None:
+        self.now = 0.0
+        self.calls: list[int] = []
+        self._seconds_each = 1 / texts_per_second
+
+    async def classify(self, texts: Sequence[str]) -> Probabilities:
+        self.calls.append(len(texts))
+        self.now += len(texts) * self._seconds_each
+        return np.asarray([REFUND] * len(texts), np.float32)
+
+
+async def test_what_a_slow_tier_answers_by_its_deadline_counts_and_the_next_gets_the_rest() -> None:
+    slow, fast = Slow(texts_per_second=400), Scripted("fast", says(*GREETING))
+    limits = settings.Chain(tier_deadline_seconds=2.0, breaker_failures=1)
+    chain = Chain([slow, fast], LABELS, limits, clock=lambda: slow.now)
+    answers = await ask(chain, "slow", "fast", texts=[str(number) for number in range(2_000)])
+    by_slow = [answer for answer in answers if answer.tier == "slow"]
+    assert 700 <= len(by_slow) <= 800
+    assert not any(answer.degraded for answer in by_slow)
+    rest = [answer for answer in answers if answer.tier == "fast"]
+    assert len(rest) == 2_000 - len(by_slow)
+    assert {tuple(outcomes(answer)) for answer in rest} == {(("slow", Outcome.TIMEOUT), ("fast", Outcome.ANSWERED))}
+    assert slow.now <= 2.0
+    assert chain.breakers["slow"] is BreakerState.CLOSED
+
+
+async def test_a_fast_tier_is_called_twice_for_a_large_batch() -> None:
+    fast = Slow(texts_per_second=50_000)
+    chain = Chain([fast], LABELS, settings.Chain(), clock=lambda: fast.now)
+    assert len(await ask(chain, "slow", texts=[str(number) for number in range(10_000)])) == 10_000
+    assert fast.calls == [256, 10_000 - 256]
