@@ -6,19 +6,15 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import msgspec
-from confluent_kafka import KafkaError, KafkaException, Producer
 
 from schemas.deadletter import parse_dead_letter
-from schemas.errors import UnavailableError
 from streams.classify import headers_of, source_of
-from streams.clients import producer_config
+from streams.counting_producer import CountingProducer
 from streams.reader import TopicReader
 from streams.topics import DEAD_LETTERS, TOPICS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
-
-    from confluent_kafka import Message
 
     from schemas.events import DeadLetter
     from schemas.settings import Settings
@@ -27,8 +23,6 @@ Place = tuple[int, int]
 """A dead letter's partition and offset."""
 
 _OURS = frozenset(topic.name for topic in TOPICS) - {DEAD_LETTERS}
-_QUEUE_SECONDS = 0.1
-_SLACK_SECONDS = 2.0
 
 
 class Selection(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,51 +114,17 @@ def replay(settings: Settings, places: Collection[Place], *, timeout_seconds: fl
     """
     if not places:
         return Replayed(sent=0, failures={})
-    sender = _Sender(settings, timeout_seconds)
+    producer = CountingProducer(settings, timeout_seconds=timeout_seconds)
     for letter in read_dead_letters(settings, Selection(places=frozenset(places))):
         if not _obstacle(letter):
-            sender.send(letter)
-    return sender.finish()
+            producer.send(_topic_of(letter), letter.value, letter.key, letter.headers)
+    producer.finish()
+    return Replayed(sent=producer.delivered, failures=dict(producer.failures))
 
 
 def place_of(letter: DeadLetter) -> Place:
     """Return where a dead letter stands."""
     return letter.position.partition, letter.position.offset
-
-
-class _Sender:
-    """A producer of what others wrote."""
-
-    def __init__(self, settings: Settings, timeout_seconds: float) -> None:
-        self._timeout_seconds = timeout_seconds
-        self._sent = 0
-        self._failures: Counter[str] = Counter()
-        self._producer = Producer(producer_config(settings) | {"message.timeout.ms": int(timeout_seconds * 1000)})
-
-    def send(self, letter: DeadLetter) -> None:
-        headers: list[tuple[str, str | bytes | None]] = [*letter.headers]
-        while True:
-            try:
-                self._producer.produce(
-                    _topic_of(letter), letter.value, letter.key, headers=headers, on_delivery=self._on_delivery
-                )
-            except BufferError:  # it empties within the timeout, by delivery or by failure
-                self._producer.poll(_QUEUE_SECONDS)
-            except KafkaException as error:
-                raise UnavailableError(f"The broker takes nothing: {error.args[0].str()}.") from error
-            else:
-                self._producer.poll(0)
-                return
-
-    def finish(self) -> Replayed:
-        self._producer.flush(self._timeout_seconds + _SLACK_SECONDS)
-        return Replayed(sent=self._sent, failures=dict(self._failures))
-
-    def _on_delivery(self, error: KafkaError | None, _record: Message) -> None:
-        if error is None:
-            self._sent += 1
-        else:
-            self._failures[error.str()] += 1
 
 
 def _obstacle(letter: DeadLetter) -> str | None:

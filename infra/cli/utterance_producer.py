@@ -2,39 +2,28 @@
 
 from __future__ import annotations
 
-import time
 import uuid
-from collections import Counter
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import msgspec
-from confluent_kafka import KafkaError, KafkaException, Producer
+from confluent_kafka import KafkaError, KafkaException
 
 from schemas.cloudevents import event_headers, partition_key
 from schemas.errors import UnavailableError
 from schemas.events import CE_TYPES, Utterance
-from streams.clients import producer_config
+from streams.counting_producer import CountingProducer
 from streams.reader import MissingTopicError
 from streams.topics import UTTERANCES
 
 if TYPE_CHECKING:
-    from confluent_kafka import Message
-
     from schemas.settings import Settings
 
 _TYPE = CE_TYPES[Utterance]
-_QUEUE_SECONDS = 0.1
-_PURGE_SECONDS = 2.0
 
 
-class UtteranceProducer:
-    """An idempotent producer of the utterances topic that counts what became of each record.
-
-    Attributes:
-        delivered: Records the broker has acknowledged.
-        failures: How often each reason kept one from being delivered.
-    """
+class UtteranceProducer(CountingProducer):
+    """A producer of the utterances topic, on a broker that has been seen to be there."""
 
     def __init__(self, settings: Settings, *, timeout_seconds: float) -> None:
         """Reach the broker.
@@ -47,59 +36,23 @@ class UtteranceProducer:
             UnavailableError: It does not answer.
             MissingTopicError: It has no utterances topic.
         """
-        self.delivered = 0
-        self.failures: Counter[str] = Counter()
-        self._timeout_seconds = timeout_seconds
+        super().__init__(settings, timeout_seconds=timeout_seconds)
         self._encoder = msgspec.json.Encoder()
-        self._producer = Producer(
-            producer_config(settings)
-            | {
-                "message.timeout.ms": max(1, int(timeout_seconds * 1000)),
-                "queue.buffering.max.messages": 100_000,
-            }
-        )
         self._reach(settings.kafka_servers)
 
     def publish(self, utterance: Utterance) -> str:
-        """Hand one utterance to the producer and return its id; waits while the queue is full.
+        """Hand over one utterance and return its id; waits while the queue is full.
 
         Raises:
             UnavailableError: Nothing left the queue for the whole timeout.
         """
         if utterance.id is None:
             utterance = msgspec.structs.replace(utterance, id=str(uuid.uuid4()))
-        event_id, key, value = utterance.id or "", partition_key(utterance), self._encoder.encode(utterance)
+        event_id = utterance.id or ""
         time_text = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        headers: list[tuple[str, str | bytes | None]] = [*event_headers(_TYPE, event_id, time_text, None)]
-        deadline = time.monotonic() + self._timeout_seconds
-        while True:
-            try:
-                self._producer.produce(UTTERANCES, value, key, headers=headers, on_delivery=self._on_delivery)
-            except BufferError as error:
-                if time.monotonic() > deadline:
-                    raise UnavailableError("The broker takes nothing more; the queue stayed full.") from error
-                self._producer.poll(_QUEUE_SECONDS)
-            except KafkaException as error:
-                self.failures[error.args[0].str()] += 1  # this record cannot be sent at all: too large, say
-                return event_id
-            else:
-                self._producer.poll(0)
-                return event_id
-
-    def wait(self, seconds: float) -> None:
-        """Let time pass while deliveries are counted."""
-        deadline = time.monotonic() + seconds
-        while (left := deadline - time.monotonic()) > 0:
-            self._producer.poll(min(left, _QUEUE_SECONDS))
-
-    def finish(self) -> None:
-        """Wait until every record was delivered or has failed."""
-        self._producer.flush(self._timeout_seconds + _PURGE_SECONDS)
-
-    def abandon(self) -> None:
-        """Drop what is still queued; what is on its way is waited for briefly."""
-        self._producer.purge(in_flight=False)
-        self._producer.flush(_PURGE_SECONDS)
+        headers = event_headers(_TYPE, event_id, time_text, None)
+        self.send(UTTERANCES, self._encoder.encode(utterance), partition_key(utterance), headers)
+        return event_id
 
     def _reach(self, servers: str) -> None:
         try:
@@ -111,9 +64,3 @@ class UtteranceProducer:
             ) from error
         if topic.error is not None and topic.error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
             raise MissingTopicError(f"There is no topic {UTTERANCES}; create it with `intentstream topics apply`.")
-
-    def _on_delivery(self, error: KafkaError | None, _record: Message) -> None:
-        if error is None:
-            self.delivered += 1
-        else:
-            self.failures[error.str()] += 1
