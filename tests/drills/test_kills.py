@@ -60,7 +60,7 @@ def test_while_one_of_two_workers_is_dead_the_other_answers_for_it(
         killed_at = time.time()
         second.kill()
         wait_until(lambda: share_of(first) == 8, "the one that lives has all partitions")
-        ledger.wait_for_answers(ledger.answered() + 2_000)
+        ledger.wait_for_answers(ledger.answered() + 8_000)  # what had waited among them
         began_again_at = time.time()
         second.start()
         wait_until(lambda: share_of(first) == share_of(second) == 4, "each has half of the partitions again")
