@@ -6,7 +6,7 @@ import asyncio
 import threading
 from typing import TYPE_CHECKING
 
-from confluent_kafka import KafkaError, Producer
+from confluent_kafka import KafkaError, KafkaException, Producer
 from mode import Service
 
 from schemas.errors import UnavailableError
@@ -60,6 +60,8 @@ class Publisher(Service):
                 )
             except BufferError as error:
                 raise UnavailableError("Too much waits to be published already.") from error
+            except KafkaException as error:
+                raise UnavailableError(f"The producer cannot send it: {error.args[0].str()}.") from error
             deliveries.append(delivery)
         await asyncio.gather(*deliveries)
 
