@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from models.calibration import fit_temperature
+from models.training.temperature import fit_temperature
 
 if TYPE_CHECKING:
     from collections.abc import Callable

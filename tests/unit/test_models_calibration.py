@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.calibration import calibration_error, fit_temperature, softmax
+from models.calibration import calibration_error, softmax
+from models.training.temperature import fit_temperature
 
 
 @pytest.mark.parametrize("temperature", [0.2, 1.0, 5.0])
