@@ -9,6 +9,7 @@ import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from infra.embedded.log_file import LogFile
 from infra.embedded.process import Child, Launch
 from schemas.errors import UnavailableError
 
@@ -24,7 +25,6 @@ _STEADY_SECONDS = 60.0
 
 _STOP_SECONDS = 20.0
 _PROBE_SECONDS = 1.0
-_LOG_TAIL_BYTES = 4_096
 
 
 class WorkerDiedError(UnavailableError):
@@ -43,6 +43,7 @@ class WorkerProcess:
             say: Is told when it died and when it is started again.
         """
         self.log_file = log_file
+        self._log = LogFile(log_file)
         self._say = say
         self._probe = f"http://127.0.0.1:{settings.web.port}/health/ready"
         self._environment = {
@@ -112,6 +113,7 @@ class WorkerProcess:
             self._child.kill()
         self._start_again_at = None
         self._started_at = time.monotonic()
+        self._log.begin()
         launch = Launch(command=[sys.executable, "-m", "infra.cli.main", "worker"], environment=self._environment)
         # In our own folder: relative paths in the settings mean the same for it as for us.
         self._child = Child(launch, folder=Path.cwd(), log_file=self.log_file)
@@ -127,9 +129,7 @@ class WorkerProcess:
             return False, "starting"
 
     def _last_word(self) -> str:
-        with self.log_file.open("rb") as log:
-            log.seek(max(0, self.log_file.stat().st_size - _LOG_TAIL_BYTES))
-            lines = log.read().decode(errors="replace").strip().splitlines()
+        lines = self._log.tail().strip().splitlines()
         return f"{lines[-1][:300] if lines else 'it left no word'} (log: {self.log_file})"
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from infra.embedded.complaints import last_complaint
 from infra.embedded.disk import check_disk
 from infra.embedded.errors import DiskFullError, ServerDiedError
+from infra.embedded.log_file import LogFile
 from infra.embedded.ownership import FolderLock, end_abandoned_server, forget_server, remember_server
 from infra.embedded.ports import check_port
 from infra.embedded.process import Child, Launch
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 
 START_SECONDS = 90.0
 _POLL_SECONDS = 0.05
-_LOG_BYTES = 10_000_000
-_LOG_TAIL_BYTES = 16_384
 
 
 class Say(Protocol):
@@ -70,9 +69,9 @@ class EmbeddedServer:
         self.folder = folder.resolve()
         self.port = port
         self.log_file = self.folder / "server.log"
+        self._log = LogFile(self.log_file)
         self._child: Child | None = None
         self._lock: FolderLock | None = None
-        self._log_start = 0
         self._cancelled = threading.Event()
 
     @property
@@ -100,7 +99,7 @@ class EmbeddedServer:
             check_port(self.port, server=self.program.name, setting=self.program.port_setting)
             launch = self.program.prepare(self.folder, self.port, say=say, cancelled=self._cancelled)
             say("starting")
-            self._start_log()
+            self._log.begin()
             self._child = Child(launch, folder=self.folder, log_file=self.log_file)
             remember_server(self.folder, self._child.pid)
             self._wait_until_it_answers(self._child)
@@ -152,26 +151,11 @@ class EmbeddedServer:
 
     def _death(self) -> ServerDiedError | DiskFullError:
         why = self._why()
-        if os.strerror(errno.ENOSPC) in self._log_tail():
+        if os.strerror(errno.ENOSPC) in self._log.tail():
             return DiskFullError(
                 f"{self.program.name} ran out of disk space in {self.folder}: free some, then try again."
             )
         return ServerDiedError(f"{self.program.name} ended while it was starting: {why}")
 
     def _why(self) -> str:
-        return f"its log, {self.log_file}, says: {last_complaint(self._log_tail())}"
-
-    def _log_tail(self) -> str:
-        """Return the end of what it wrote since it was last started."""
-        if not self.log_file.exists():
-            return ""
-        with self.log_file.open("rb") as log:
-            log.seek(max(self._log_start, self.log_file.stat().st_size - _LOG_TAIL_BYTES))
-            return log.read().decode(errors="replace")
-
-    def _start_log(self) -> None:
-        """Put a log that has grown large aside, and note where this start's part begins."""
-        size = self.log_file.stat().st_size if self.log_file.exists() else 0
-        if size > _LOG_BYTES:
-            self.log_file.replace(self.log_file.with_suffix(".log.1"))
-        self._log_start = 0 if size > _LOG_BYTES else size
+        return f"its log, {self.log_file}, says: {last_complaint(self._log.tail())}"
