@@ -96,6 +96,7 @@ class Worker:
             new_producer=lambda: Producer(transactional_producer_config(settings)),
             topics=[UTTERANCES],
             drain_seconds=settings.intake.drain_seconds,
+            repair=self._prepare_topics,
             observer=self._observer,
         )
         self.app = StreamApp("intentstream", folder=settings.state_folder)

@@ -70,6 +70,8 @@ def intake_consumer_config(settings: Settings) -> Config:
         "queued.max.messages.kbytes": 32_768,
         "receive.message.max.bytes": 2 * MAX_RECORD_BYTES,
         "check.crcs": True,
+        # How soon partitions that somebody added are noticed; five minutes by default.
+        "topic.metadata.refresh.interval.ms": 30_000,
     }
 
 

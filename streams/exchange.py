@@ -75,6 +75,7 @@ class Exchange:
         new_producer: Makes the transactional producer; called again when one has been fenced.
         topics: What to subscribe to.
         drain_seconds: How long a revocation waits for batches in flight.
+        repair: Brings the topics in line, when answers have nowhere to go.
         observer: Who is told what happens.
     """
 
@@ -86,13 +87,14 @@ class Exchange:
         topics: Sequence[str],
         drain_seconds: float,
         observer: ExchangeObserver,
+        repair: Callable[[], None] = lambda: None,
     ) -> None:
         self._new_consumer = new_consumer
         self._topics = list(topics)
         self._drain_seconds = drain_seconds
         self._observer = observer
         self._stopping = threading.Event()
-        self._transactions = Transactions(new_producer, stopping=self._stopping, observer=observer)
+        self._transactions = Transactions(new_producer, repair=repair, stopping=self._stopping, observer=observer)
         self._consumer: Consumer | None = None
         self._group: Any = None
         self._epoch = 0

@@ -51,14 +51,21 @@ class Transactions:
 
     Args:
         new_producer: Makes the transactional producer; called again when one has been fenced.
+        repair: Brings the topics in line; called when a partition that was to be written to does not exist.
         stopping: Set when waiting for the broker is no longer wanted.
         observer: Who counts.
     """
 
     def __init__(
-        self, new_producer: Callable[[], Producer], *, stopping: threading.Event, observer: TransactionsObserver
+        self,
+        new_producer: Callable[[], Producer],
+        *,
+        repair: Callable[[], None],
+        stopping: threading.Event,
+        observer: TransactionsObserver,
     ) -> None:
         self._new_producer = new_producer
+        self._repair = repair
         self._stopping = stopping
         self._observer = observer
         self._producer: Producer | None = None
@@ -123,8 +130,8 @@ class Transactions:
         """Abort the transaction, or drop a producer that has none to abort any more."""
         _log.warning("intake_transaction_aborted", code=error.name(), detail=error.str(), fatal=error.fatal())
         self._observer.aborted(error.name())
-        producer, fatal = self._producer, error.fatal()
-        if producer is not None and not fatal:
+        producer = self._producer
+        if producer is not None and not error.fatal():
             try:
                 self._persist(lambda: producer.abort_transaction(CALL_SECONDS))
             except KafkaException as failure:
@@ -132,8 +139,17 @@ class Transactions:
             except _StoppingError:
                 _log.info("intake_abort_left_to_next_start")
             else:
-                return
+                if error.code() != KafkaError._UNKNOWN_PARTITION:  # noqa: SLF001 - that is its public name
+                    return
+                self._add_partitions()
         self._producer = None
+
+    def _add_partitions(self) -> None:
+        """Somebody gave the utterances more partitions: give the results as many. Only a new producer will see them."""
+        try:
+            self._repair()
+        except UnavailableError as error:
+            _log.warning("intake_topics_not_in_line", detail=str(error))
 
     def _ready_producer(self) -> Producer:
         """Return the producer; after a fence, a new one that has ended whatever its predecessor left open."""

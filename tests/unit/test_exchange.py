@@ -191,6 +191,7 @@ class Bench:
             new_producer=lambda: cast("Any", FakeProducer(self.broker)),
             topics=[TOPIC],
             drain_seconds=WAIT_SECONDS,
+            repair=lambda: self.broker.called("repair"),
             observer=self.seen,
         )
 
@@ -293,6 +294,16 @@ def test_a_fenced_producer_is_replaced_and_not_asked_to_abort(bench: Bench) -> N
     assert not bench.commit(bench.fetch())
     assert bench.commit(bench.fetch())
     assert (bench.broker.producers, bench.broker.calls.count("abort")) == (2, 0)
+
+
+def test_where_answers_have_no_partition_the_topics_are_brought_in_line_and_a_new_producer_sees_them(
+    bench: Bench,
+) -> None:
+    bench.broker.faults["produce"].append(KafkaError(KafkaError._UNKNOWN_PARTITION))
+    assert not bench.commit(bench.fetch())
+    assert bench.broker.calls[-2:] == ["abort", "repair"]
+    assert bench.commit(bench.fetch())
+    assert bench.broker.producers == 2
 
 
 def test_a_bug_of_ours_in_a_commit_costs_a_rewind_and_nothing_else(bench: Bench) -> None:
