@@ -1,0 +1,64 @@
+"""Configures the Kafka clients that read and write flags, on top of what all clients share."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Config = dict[str, Any]
+
+_log = logging.getLogger("intentstream.librdkafka.flags-writer")
+
+_TRANSACTION_MS = 5_000
+"""A writer that dies keeps followers from reading on for so long, unless another takes its turn, which ends it."""
+
+
+def follower_config(client: Mapping[str, Any]) -> Config:
+    """Return the configuration of a consumer that follows the changelog for ever.
+
+    Args:
+        client: What all clients share: where the broker is, how to prove who we are, where to log.
+    """
+    return _reading(client) | {"fetch.wait.max.ms": 100}
+
+
+def reader_config(client: Mapping[str, Any]) -> Config:
+    """Return the configuration of a consumer that reads to the end now and then, and waits for nothing after it."""
+    return _reading(client) | {"fetch.wait.max.ms": 5}
+
+
+def writer_config(client: Mapping[str, Any], group_id: str) -> Config:
+    """Return the configuration of a producer that takes turns with all others of the group: they share its id."""
+    _log.addFilter(_is_news)
+    return dict(client) | {
+        "logger": _log,
+        "transactional.id": f"{group_id}.flags-writer",
+        "transaction.timeout.ms": _TRANSACTION_MS,
+        "partitioner": "murmur2_random",
+        "linger.ms": 0,
+        # After each commit the coordinator answers CONCURRENT_TRANSACTIONS for a few milliseconds.
+        "retry.backoff.ms": 5,
+        "retry.backoff.max.ms": 250,
+    }
+
+
+def _reading(client: Mapping[str, Any]) -> Config:
+    return dict(client) | {
+        "group.id": "intentstream-flags",  # librdkafka wants a name; nobody joins and nothing is committed
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        "auto.offset.reset": "earliest",
+        "isolation.level": "read_committed",
+        "enable.partition.eof": True,
+        "fetch.error.backoff.ms": 20,
+        "fetch.queue.backoff.ms": 5,
+        "check.crcs": True,
+    }
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Leave out that a writer lost its turn: to librdkafka that is the end, to us how turns are taken."""
+    return "fenced" not in record.getMessage().lower()

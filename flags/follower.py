@@ -1,0 +1,359 @@
+"""Follows the changelog: a thread that folds what comes into a snapshot, which is swapped at once.
+
+Group-less: every process reads the whole topic from its beginning and commits nothing. Until the end was reached once,
+the last-known-good snapshot from disk serves, else the defaults; so no half-read history is ever seen.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+import structlog
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    TopicCollection,
+    TopicPartition,
+)
+from confluent_kafka.admin import OffsetSpec
+
+from flags.changelog import Fold, Refusal
+from flags.compiling import Origin
+from flags.evaluation import Snapshot
+from flags.last_known import load_last_known, save_last_known
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from concurrent.futures import Future
+    from pathlib import Path
+    from typing import Any
+
+    from confluent_kafka import Consumer, Message
+    from confluent_kafka.admin import AdminClient
+
+    from schemas.events import FlagChange
+
+_log = structlog.get_logger(__name__)
+
+_FETCH = 1_000
+_POLL_SECONDS = 0.1
+_RESTART_SECONDS = 1.0
+_ASK_SECONDS = 5.0
+
+_NO_TOPIC = frozenset(
+    {
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001 - librdkafka's own errors are named so
+        KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001 - likewise
+    }
+)
+"""A consumer that met one of these does not always notice when the topic is there."""
+
+
+class RefusedRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A record of the changelog that does not count, as it stands there.
+
+    Attributes:
+        refusal: Where it stands and what is wrong with it.
+        topic: The changelog.
+        key: Byte for byte.
+        value: Byte for byte.
+        headers: In order; names may repeat.
+        old: Whether it was there before this follower began, and so may have been reported by others.
+    """
+
+    refusal: Refusal
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes | None], ...]
+    old: bool
+
+
+class FollowerObserver(Protocol):
+    """Who is told what a follower meets. Called on its thread; must not block."""
+
+    def applied(self, snapshot: Snapshot) -> None:
+        """Take note of a new snapshot."""
+
+    def refused(self, record: RefusedRecord) -> None:
+        """Count and report a record that does not count."""
+
+    def broker_error(self, code: str) -> None:
+        """Count an error that librdkafka reports and mends by itself, or that trying again mends."""
+
+    def unexpected(self, guard: str) -> None:
+        """Count an error that only a guard which catches all has caught."""
+
+
+class Follower:
+    """The flags of this process, kept up to date.
+
+    Args:
+        new_consumer: Makes a consumer as `flags.clients.follower_config` configures it.
+        admin: Tells where the log ends and whether it is still the same topic.
+        topic: The changelog.
+        overrides: What the environment says.
+        last_known: The file where the state is kept for the next start.
+        observer: Who is told.
+        save_seconds: The state is saved at most this often.
+        check_seconds: How often the broker is asked where the log ends.
+    """
+
+    def __init__(
+        self,
+        *,
+        new_consumer: Callable[[], Consumer],
+        admin: AdminClient,
+        topic: str,
+        overrides: Mapping[str, bool],
+        last_known: Path,
+        observer: FollowerObserver,
+        save_seconds: float = 5.0,
+        check_seconds: float = 2.0,
+    ) -> None:
+        self._new_consumer = new_consumer
+        self._topic = topic
+        self._overrides = overrides
+        self._last_known = last_known
+        self._observer = observer
+        self._save_seconds = save_seconds
+        self._end = _LogEnd(admin, topic, check_seconds)
+        self._stopping = threading.Event()
+        self._caught_up = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._known_current_at = float("-inf")
+        self._begin_anew()
+        self._saved_revision, self._saved_at = 0, 0.0
+        known = load_last_known(last_known)
+        changes = {} if known is None else {change.name: change for change in known.changes}
+        self.snapshot = Snapshot(
+            overrides, 0 if known is None else known.revision, changes=changes, origin=Origin.SNAPSHOT
+        )
+
+    snapshot: Snapshot
+    """The flags as they stand; replaced, never changed."""
+
+    @property
+    def caught_up(self) -> bool:
+        """Return whether the log's end has been reached once, so that the snapshot is the log's and not the disk's."""
+        return self._caught_up.is_set()
+
+    @property
+    def damaged(self) -> frozenset[str]:
+        """Return the flags whose newest record does not count, once the end has been reached."""
+        return self._damaged
+
+    @property
+    def age_seconds(self) -> float:
+        """Return for how long it is not known that the snapshot is all there is; infinite before the first time."""
+        return time.monotonic() - self._known_current_at
+
+    @property
+    def lag(self) -> int | None:
+        """Return how many offsets are still to be read, as the broker said last; None: it never said."""
+        end = self._end.offset
+        return None if end is None else max(0, end - self._reached)
+
+    def start(self) -> None:
+        """Begin to follow, on a thread that keeps no process from ending."""
+        self._thread = threading.Thread(target=self._run, name="flags-follower", daemon=True)
+        self._thread.start()
+
+    def wait_until_caught_up(self, seconds: float) -> bool:
+        """Wait until the end has been reached once; return whether it was."""
+        return self._caught_up.wait(seconds)
+
+    def stop(self, seconds: float = 5.0) -> None:
+        """Stop following and save the state; the snapshot goes on answering."""
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join(seconds)
+
+    def _begin_anew(self) -> None:
+        self._fold = Fold()
+        self._first_pass = True  # until the end has been reached
+        self._reached = 0
+        self._damaged: frozenset[str] = frozenset()
+        self._records: dict[int, Message] = {}  # of changes that may still turn out not to count
+        self._published: Mapping[str, FlagChange] | None = None
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._follow()
+            except KafkaException as failure:
+                self._observer.broker_error(failure.args[0].name())
+            except Exception as error:  # noqa: BLE001 - the thread's guard: a bug leaves the flags old, not the worker without
+                self._observer.unexpected("flags_follower")
+                _log.error("flags_follower_failed", fault=type(error).__name__, exc_info=error)
+            self._stopping.wait(_RESTART_SECONDS)
+        self._save(anyway=True)
+
+    def _follow(self) -> None:
+        """Read from the beginning, for ever, or until the topic has been made anew."""
+        self._begin_anew()
+        consumer = self._new_consumer()
+        try:
+            consumer.assign([TopicPartition(self._topic, 0, OFFSET_BEGINNING)])
+            while not self._stopping.is_set():
+                first = consumer.poll(_POLL_SECONDS)
+                if first is not None and not self._take([first, *consumer.consume(_FETCH, 0)]):
+                    return
+                if not self._check_end():
+                    return
+                self._save()
+        finally:
+            consumer.close()
+
+    def _take(self, messages: list[Message]) -> bool:
+        """Fold what came; return whether the log is still the one that we began to read."""
+        at_end = False
+        for message in messages:
+            error, offset = message.error(), message.offset() or 0
+            if error is None:
+                if offset < self._reached:
+                    _log.warning("flags_log_began_again", offset=offset, expected=self._reached)
+                    return False
+                self._apply(message, offset)
+                self._reached = offset + 1
+            elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - that is its public name
+                at_end = True
+                self._reached = max(self._reached, offset)
+            else:
+                self._observer.broker_error(error.name())
+                if error.code() in _NO_TOPIC:
+                    return False
+        self._publish(at_end=at_end)
+        return True
+
+    def _apply(self, message: Message, offset: int) -> None:
+        refusal = self._fold.apply(_bytes(message.key()), _bytes(message.value()), offset)
+        if refusal is not None:
+            self._report(refusal, message)
+        else:
+            self._records[offset] = message
+
+    def _publish(self, *, at_end: bool) -> None:
+        if at_end:
+            for refusal in self._fold.settle():
+                self._report(refusal, self._records[refusal.offset])
+            self._known_current_at = time.monotonic()
+            self._first_pass = False
+        else:
+            self._fold.advance()
+        self._records = {offset: self._records[offset] for offset in self._fold.pending_offsets}
+        if self._first_pass:
+            return
+        self._damaged = self._fold.damaged
+        fold = self._fold
+        if fold.changes is not self._published or fold.revision != self.snapshot.revision:
+            self._published = fold.changes
+            self.snapshot = Snapshot(self._overrides, fold.revision, changes=fold.changes)
+            self._observer.applied(self.snapshot)
+        self._caught_up.set()
+
+    def _report(self, refusal: Refusal, message: Message) -> None:
+        _log.warning("flag_record_refused", flag=refusal.name, offset=refusal.offset, code=refusal.code)
+        self._observer.refused(
+            RefusedRecord(
+                refusal=refusal,
+                topic=self._topic,
+                key=_bytes(message.key()),
+                value=_bytes(message.value()),
+                headers=_headers(message),
+                old=self._first_pass,
+            )
+        )
+
+    def _check_end(self) -> bool:
+        """Ask where the log ends, now and then; return whether the topic is still the one that we began to read."""
+        self._end.ask()
+        if self._end.is_another_topic():
+            _log.warning("flags_topic_made_anew", topic=self._topic)
+            return False
+        asked_at = self._end.asked_at
+        if self._end.offset is not None and self._end.offset <= self._reached and asked_at > self._known_current_at:
+            self._known_current_at = asked_at
+        return True
+
+    def _save(self, *, anyway: bool = False) -> None:
+        """Save what is shown, if it is the log's and not saved yet, and the last time was long enough ago."""
+        shown, now = self.snapshot, time.monotonic()
+        due = anyway or now - self._saved_at >= self._save_seconds
+        if not due or not self._caught_up.is_set() or shown.revision == self._saved_revision:
+            return
+        self._saved_at = now
+        try:
+            save_last_known(self._last_known, shown.changes, shown.revision)
+        except OSError as error:
+            self._observer.unexpected("flags_save")
+            _log.warning("flags_not_saved", path=str(self._last_known), fault=error.strerror)
+        else:
+            self._saved_revision = shown.revision
+
+
+class _LogEnd:
+    """Where the log ends, as the broker said last; asked without waiting for the answer.
+
+    Attributes:
+        offset: The first that is not committed; None: never said.
+        asked_at: When the answered question was asked, on the monotonic clock.
+    """
+
+    def __init__(self, admin: AdminClient, topic: str, every_seconds: float) -> None:
+        self._admin = admin
+        self._place = TopicPartition(topic, 0)
+        self._every_seconds = every_seconds
+        self._asking_since = float("-inf")
+        self._end: Future[Any] | None = None
+        self._topic: Future[Any] | None = None
+        self._topic_id: str | None = None
+        self._replaced = False
+        self.offset: int | None = None
+        self.asked_at = float("-inf")
+
+    def ask(self) -> None:
+        """Take in an answer if there is one; ask again if it is time."""
+        self._take_answers()
+        now = time.monotonic()
+        if self._end is not None or self._topic is not None or now - self._asking_since < self._every_seconds:
+            return
+        self._asking_since = now
+        latest: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]  # the client leaves it without types
+        (self._end,) = self._admin.list_offsets(
+            {self._place: latest}, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=_ASK_SECONDS
+        ).values()
+        (self._topic,) = self._admin.describe_topics(
+            TopicCollection([self._place.topic]), request_timeout=_ASK_SECONDS
+        ).values()
+
+    def is_another_topic(self) -> bool:
+        """Return, once, whether the topic has been deleted and made again since it was last asked for."""
+        replaced, self._replaced = self._replaced, False
+        return replaced
+
+    def _take_answers(self) -> None:
+        if self._end is not None and self._end.done():
+            if self._end.exception() is None:
+                self.offset, self.asked_at = self._end.result().offset, self._asking_since
+            self._end = None
+        if self._topic is not None and self._topic.done():
+            if self._topic.exception() is None:
+                topic_id = str(self._topic.result().topic_id)
+                self._replaced = self._topic_id not in {None, topic_id}
+                self._topic_id = topic_id
+            self._topic = None
+
+
+def _headers(message: Message) -> tuple[tuple[str, bytes | None], ...]:
+    return tuple((str(name), _bytes(value)) for name, value in list(message.headers() or []))
+
+
+def _bytes(value: str | bytes | None) -> bytes | None:
+    return value.encode() if isinstance(value, str) else value
