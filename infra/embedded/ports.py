@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import socket
 
 import psutil
@@ -11,12 +12,25 @@ from infra.embedded.errors import PortInUseError
 LOOPBACK = "127.0.0.1"
 
 
+_FREE_PORTS = range(20_000, 32_768)
+"""Below those that the system gives to outgoing connections: such a port could be taken before it is listened on."""
+
+
 def free_port() -> int:
-    """Return a port that nobody listens on just now."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a port that nobody listens on just now.
+
+    Raises:
+        PortInUseError: There seems to be none.
+    """
+    for port in random.sample(_FREE_PORTS, k=100):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((LOOPBACK, port))
+            except OSError:
+                continue
+            return port
+    raise PortInUseError(f"No free port was found from {_FREE_PORTS.start} to {_FREE_PORTS.stop - 1}.")
 
 
 def check_port(port: int, *, server: str, setting: str) -> None:

@@ -104,7 +104,7 @@ class EmbeddedServer:
             remember_server(self.folder, self._child.pid)
             self._wait_until_it_answers(self._child)
         except BaseException:
-            self._end(Child.kill)
+            self._end(Child.stop)  # a killed Postgres leaves children behind for a moment
             raise
         finally:
             self._cancelled.clear()
