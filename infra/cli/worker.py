@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import click
-from streams.app import run_worker
 
 from schemas.settings import load_settings
+from streams.app import run_worker
 
 
 @click.command

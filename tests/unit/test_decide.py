@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
 
 from flags.evaluation import Snapshot
@@ -12,7 +13,7 @@ from schemas.events import Utterance
 from streams.decide import FlaggedClassifier
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from models.router import Route
 
@@ -33,8 +34,10 @@ class Echo:
 class ByUser(Snapshot):
     """Flags where one user is singled out for performance mode."""
 
-    def enabled(self, name: str, user_id: str | None = None) -> bool:
-        return user_id == "hasty" if name == "performance_mode" else super().enabled(name, user_id)
+    def enabled(
+        self, name: str, user_id: str | None = None, attributes: Mapping[str, object] = MappingProxyType({})
+    ) -> bool:
+        return user_id == "hasty" if name == "performance_mode" else super().enabled(name, user_id, attributes)
 
 
 class Counts(dict[tuple[str, str], int]):
