@@ -65,7 +65,7 @@ def _stop_when_abandoned(server: int, stop_signal: int, grace_seconds: float) ->
 def _become(user_id: int, group_id: int) -> None:
     """Give up being root, but not root's way through folders that only root may enter.
 
-    The checkout often lies in such a folder (`/root`), with the server's program and its data in it. Of root's
+    The checkout often lies in such a folder, the home of root, with the server's program and its data in it. Of root's
     capabilities the one that opens files is kept, and no other. Where the kernel refuses, the server itself will say
     which file it could not open.
     """
