@@ -61,7 +61,10 @@ class LogReader:
                 if time.monotonic() < deadline and error.args[0].code() not in _FINAL:
                     time.sleep(_RETRY_SECONDS)
                     continue
-                raise UnavailableError(f"The broker does not tell where {self._topic} ends.") from error
+                raise UnavailableError(
+                    f"The broker does not tell where {self._topic} ends: {error.args[0].str()}. "
+                    "`intentstream topics apply` creates what is missing."
+                ) from error
             return low, end
 
     def read(self, start: int, end: int) -> Iterator[Record]:

@@ -36,6 +36,7 @@ SUMMARIES = {
     "prepare": "Make the models that are not there yet.",
     "topics": "Create the topics and bring them in line.",
     "deadletter": "List records that could not be processed, and send them again.",
+    "flags": "Show, check and change feature flags.",
     "catalogue": "Check a catalogue of intents, or list it.",
     "settings": "Show every setting, its value and where it is set.",
     "doctor": "Check everything a worker needs and say what to do.",
