@@ -14,24 +14,20 @@ import msgspec
 import structlog
 from confluent_kafka import (
     OFFSET_BEGINNING,
-    IsolationLevel,
     KafkaError,
     KafkaException,
-    TopicCollection,
     TopicPartition,
 )
-from confluent_kafka.admin import OffsetSpec
 
 from flags.changelog import Fold, Refusal
 from flags.compiling import Origin
 from flags.evaluation import Snapshot
 from flags.last_known import load_last_known, save_last_known
+from flags.log_end import LogEnd
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from concurrent.futures import Future
     from pathlib import Path
-    from typing import Any
 
     from confluent_kafka import Consumer, Message
     from confluent_kafka.admin import AdminClient
@@ -43,7 +39,6 @@ _log = structlog.get_logger(__name__)
 _FETCH = 1_000
 _POLL_SECONDS = 0.1
 _RESTART_SECONDS = 1.0
-_ASK_SECONDS = 5.0
 
 _NO_TOPIC = frozenset(
     {
@@ -123,7 +118,7 @@ class Follower:
         self._last_known = last_known
         self._observer = observer
         self._save_seconds = save_seconds
-        self._end = _LogEnd(admin, topic, check_seconds)
+        self._end = LogEnd(admin, topic, check_seconds)
         self._stopping = threading.Event()
         self._caught_up = threading.Event()
         self._thread: threading.Thread | None = None
@@ -296,59 +291,6 @@ class Follower:
             _log.warning("flags_not_saved", path=str(self._last_known), fault=error.strerror)
         else:
             self._saved_revision = shown.revision
-
-
-class _LogEnd:
-    """Where the log ends, as the broker said last; asked without waiting for the answer.
-
-    Attributes:
-        offset: The first that is not committed; None: never said.
-        asked_at: When the answered question was asked, on the monotonic clock.
-    """
-
-    def __init__(self, admin: AdminClient, topic: str, every_seconds: float) -> None:
-        self._admin = admin
-        self._place = TopicPartition(topic, 0)
-        self._every_seconds = every_seconds
-        self._asking_since = float("-inf")
-        self._end: Future[Any] | None = None
-        self._topic: Future[Any] | None = None
-        self._topic_id: str | None = None
-        self._replaced = False
-        self.offset: int | None = None
-        self.asked_at = float("-inf")
-
-    def ask(self) -> None:
-        """Take in an answer if there is one; ask again if it is time."""
-        self._take_answers()
-        now = time.monotonic()
-        if self._end is not None or self._topic is not None or now - self._asking_since < self._every_seconds:
-            return
-        self._asking_since = now
-        latest: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]  # the client leaves it without types
-        (self._end,) = self._admin.list_offsets(
-            {self._place: latest}, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=_ASK_SECONDS
-        ).values()
-        (self._topic,) = self._admin.describe_topics(
-            TopicCollection([self._place.topic]), request_timeout=_ASK_SECONDS
-        ).values()
-
-    def is_another_topic(self) -> bool:
-        """Return, once, whether the topic has been deleted and made again since it was last asked for."""
-        replaced, self._replaced = self._replaced, False
-        return replaced
-
-    def _take_answers(self) -> None:
-        if self._end is not None and self._end.done():
-            if self._end.exception() is None:
-                self.offset, self.asked_at = self._end.result().offset, self._asking_since
-            self._end = None
-        if self._topic is not None and self._topic.done():
-            if self._topic.exception() is None:
-                topic_id = str(self._topic.result().topic_id)
-                self._replaced = self._topic_id not in {None, topic_id}
-                self._topic_id = topic_id
-            self._topic = None
 
 
 def _headers(message: Message) -> tuple[tuple[str, bytes | None], ...]:

@@ -54,8 +54,9 @@ def find_graph_faults(changes: Mapping[str, FlagChange]) -> dict[str, list[str]]
     """
     graph = _Graph(changes)
     faults = {name: graph.faults(name) for name in changes}
-    if len(changes) > MAX_FLAGS:
-        newest = max(changes.values(), key=lambda change: change.revision)
+    living = [change for change in changes.values() if not change.deleted]
+    if len(living) > MAX_FLAGS:
+        newest = max(living, key=lambda change: change.revision)
         faults[newest.name].append(f"there are already {MAX_FLAGS} flags")
     return {name: those for name, those in faults.items() if those}
 

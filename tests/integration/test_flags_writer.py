@@ -10,8 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
+from confluent_kafka import KafkaException, Producer
 
 from flags.changelog import Fold, read_change
+from flags.clients import writer_config
 from flags.edits import Edit
 from flags.errors import InvalidFlagError, PreconditionFailedError
 from schemas.errors import UnknownFlagError
@@ -119,6 +121,23 @@ def test_writers_that_compete_lose_nothing_and_leave_no_gap(topics: FlagTopics) 
     for follower in followers:
         wait_until(lambda: follower.snapshot.revision == fold.revision, "it has read everything")  # noqa: B023 - waited for here
         assert follower.snapshot.digest == fold.digest
+
+
+def test_what_a_writer_left_open_is_taken_back_by_the_next(topics: FlagTopics) -> None:
+    follower, first = topics.follower(), topics.writer()
+    first.write(turn("caching", on=False))
+    frozen = Producer(writer_config(topics.client, topics.group))
+    frozen.init_transactions(20)
+    frozen.begin_transaction()
+    frozen.produce(topics.changelog, b"half a change", b"caching", 0)
+    assert frozen.flush(20) == 0
+    written = topics.writer().write(turn("caching", on=True))
+    assert written.revision == 2
+    with pytest.raises(KafkaException):  # it wakes up, and what it still sends is refused
+        frozen.commit_transaction(20)
+    wait_until(lambda: follower.snapshot.revision == 2, "the change is applied")
+    assert not follower.damaged
+    assert b"half a change" not in {record.value for record in topics.records()}
 
 
 class Stopwatch(Seen):

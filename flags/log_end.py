@@ -1,0 +1,78 @@
+"""Where the changelog ends and whether it is still the same topic, asked of the broker without waiting for the answer.
+
+Offsets alone do not tell that a topic was deleted and made again: the new one may have grown past the old one's end.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from confluent_kafka import IsolationLevel, TopicCollection, TopicPartition
+from confluent_kafka.admin import OffsetSpec
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+    from typing import Any
+
+    from confluent_kafka.admin import AdminClient
+
+_ASK_SECONDS = 5.0
+
+
+class LogEnd:
+    """Where the log ends, as the broker said last.
+
+    Args:
+        admin: Asks.
+        topic: The changelog.
+        every_seconds: How often to ask.
+
+    Attributes:
+        offset: The first that is not committed; None: never said.
+        asked_at: When the answered question was asked, on the monotonic clock.
+    """
+
+    def __init__(self, admin: AdminClient, topic: str, every_seconds: float) -> None:
+        self._admin = admin
+        self._place = TopicPartition(topic, 0)
+        self._every_seconds = every_seconds
+        self._asking_since = float("-inf")
+        self._end: Future[Any] | None = None
+        self._topic: Future[Any] | None = None
+        self._topic_id: str | None = None
+        self._replaced = False
+        self.offset: int | None = None
+        self.asked_at = float("-inf")
+
+    def ask(self) -> None:
+        """Take in an answer if there is one; ask again if it is time."""
+        self._take_answers()
+        now = time.monotonic()
+        if self._end is not None or self._topic is not None or now - self._asking_since < self._every_seconds:
+            return
+        self._asking_since = now
+        latest: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]  # the client leaves it without types
+        (self._end,) = self._admin.list_offsets(
+            {self._place: latest}, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=_ASK_SECONDS
+        ).values()
+        (self._topic,) = self._admin.describe_topics(
+            TopicCollection([self._place.topic]), request_timeout=_ASK_SECONDS
+        ).values()
+
+    def is_another_topic(self) -> bool:
+        """Return, once, whether the topic has been deleted and made again since it was last asked for."""
+        replaced, self._replaced = self._replaced, False
+        return replaced
+
+    def _take_answers(self) -> None:
+        if self._end is not None and self._end.done():
+            if self._end.exception() is None:
+                self.offset, self.asked_at = self._end.result().offset, self._asking_since
+            self._end = None
+        if self._topic is not None and self._topic.done():
+            if self._topic.exception() is None:
+                topic_id = str(self._topic.result().topic_id)
+                self._replaced = self._topic_id not in {None, topic_id}
+                self._topic_id = topic_id
+            self._topic = None
