@@ -32,6 +32,9 @@ HEADER_NAMES = (
 )
 """Ours, in order. The stack trace Kafka Connect also has would only repeat the code."""
 
+REPLAY_HEADER = "intentstream.replay.of"
+"""The last header of a replayed record: the partition and offset of the dead letter it was, `3/41`."""
+
 _CONNECTOR_PLACE = HEADER_NAMES.index("__connect.errors.connector.name")
 _STAGE = b"VALUE_CONVERTER"
 """Kafka Connect's word for reading a record's value and headers."""
@@ -83,6 +86,24 @@ def original_headers(headers: Sequence[tuple[str, bytes | None]] | None) -> Head
     while _ends_with_ours(original):
         del original[-len(HEADER_NAMES) :]
     return original
+
+
+def replay_headers(letter: DeadLetter) -> Headers:
+    """Return the headers of a replayed record: the original's, then which dead letter it was.
+
+    Should it fail again, its new dead letter keeps that, and says so which one it stands for.
+    """
+    original = letter.headers if replay_of(letter) is None else letter.headers[:-1]
+    return [*original, (REPLAY_HEADER, b"%d/%d" % (letter.position.partition, letter.position.offset))]
+
+
+def replay_of(letter: DeadLetter) -> tuple[int, int] | None:
+    """Return the partition and offset of the dead letter whose replay failed again as this one; None: of none."""
+    name, value = letter.headers[-1] if letter.headers else ("", None)
+    partition, _, offset = (value or b"").partition(b"/")
+    if name != REPLAY_HEADER or not _is_count(partition) or not _is_count(offset):
+        return None
+    return int(partition), int(offset)
 
 
 def parse_dead_letter(

@@ -1,4 +1,8 @@
-"""Dead letters taken up again: read, chosen, and sent back to where they came from, byte for byte."""
+"""Dead letters taken up again: read, chosen, and sent back to where they came from, byte for byte.
+
+What is replayed says in a header of ours which dead letter it was. Should it fail again, the new dead letter says so,
+too, and stands for the old one: however often all of them are replayed, each record is sent once a replay.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from schemas.deadletter import parse_dead_letter
+from schemas.deadletter import parse_dead_letter, replay_headers, replay_of
 from streams.classify import headers_of, source_of
 from streams.counting_producer import CountingProducer
 from streams.reader import TopicReader
@@ -21,6 +25,9 @@ if TYPE_CHECKING:
 
 Place = tuple[int, int]
 """A dead letter's partition and offset."""
+
+_Content = int
+"""A hash of a dead letter's key and value."""
 
 _OURS = frozenset(topic.name for topic in TOPICS) - {DEAD_LETTERS}
 
@@ -83,25 +90,36 @@ def read_dead_letters(settings: Settings, selection: Selection) -> Iterator[Dead
 def plan_replay(settings: Settings, selection: Selection) -> Plan:
     """Find out what a replay would send; sends nothing.
 
+    A dead letter whose replay failed again is left out, for the newer one stands for it, unless its place is named.
+
     Raises:
         UnavailableError: The broker is away.
         MissingTopicError: There is no dead-letter topic.
     """
-    places, left, topics = set(), {}, Counter[str]()
-    for letter in read_dead_letters(settings, selection):
+    meant: dict[Place, tuple[str, _Content]] = {}
+    left: dict[Place, str] = {}
+    newer: dict[tuple[Place, _Content], Place] = {}
+    for letter in read_dead_letters(settings, Selection()):  # all: the newer one may have failed in another way
+        place, content = place_of(letter), hash((letter.key, letter.value))
+        if (older := replay_of(letter)) is not None:
+            newer[older, content] = place
+        if letter not in selection:
+            continue
         if obstacle := _obstacle(letter):
-            left[place_of(letter)] = obstacle
+            left[place] = obstacle
         else:
-            places.add(place_of(letter))
-            topics[_topic_of(letter)] += 1
-    return Plan(places=frozenset(places), topics=dict(topics), left=left)
+            meant[place] = _topic_of(letter), content
+    if not selection.places:
+        left |= _superseded(meant, newer)
+    to_send = {place: topic for place, (topic, _) in meant.items() if place not in left}
+    return Plan(places=frozenset(to_send), topics=dict(Counter(to_send.values())), left=left)
 
 
 def replay(settings: Settings, places: Collection[Place], *, timeout_seconds: float = 30.0) -> Replayed:
     """Send dead letters back to the topic they came from: key, value and headers as they were.
 
-    Their keys choose the partitions. The dead letters stay where they are until the topic's retention ends; replaying
-    them once more sends them once more.
+    A header is added that says which dead letter it was. Their keys choose the partitions. The dead letters stay where
+    they are until the topic's retention ends; replaying the same places once more sends them once more.
 
     Args:
         settings: Where the broker is.
@@ -117,7 +135,7 @@ def replay(settings: Settings, places: Collection[Place], *, timeout_seconds: fl
     producer = CountingProducer(settings, timeout_seconds=timeout_seconds)
     for letter in read_dead_letters(settings, Selection(places=frozenset(places))):
         if not _obstacle(letter):
-            producer.send(_topic_of(letter), letter.value, letter.key, letter.headers)
+            producer.send(_topic_of(letter), letter.value, letter.key, replay_headers(letter))
     producer.finish()
     return Replayed(sent=producer.delivered, failures=dict(producer.failures))
 
@@ -125,6 +143,18 @@ def replay(settings: Settings, places: Collection[Place], *, timeout_seconds: fl
 def place_of(letter: DeadLetter) -> Place:
     """Return where a dead letter stands."""
     return letter.position.partition, letter.position.offset
+
+
+def _superseded(
+    meant: Mapping[Place, tuple[str, _Content]], newer: Mapping[tuple[Place, _Content], Place]
+) -> dict[Place, str]:
+    """Say of which dead letters the replay failed again.
+
+    Only one with the same key and value can say so of another: a header alone anyone can write, and places begin anew
+    with a new topic.
+    """
+    found = {place: newer.get((place, content)) for place, (_, content) in meant.items()}
+    return {place: f"it was replayed and failed again as {at[0]}/{at[1]}" for place, at in found.items() if at}
 
 
 def _obstacle(letter: DeadLetter) -> str | None:

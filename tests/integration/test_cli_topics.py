@@ -12,6 +12,7 @@ from confluent_kafka import Consumer, Message, Producer, TopicPartition
 from schemas.deadletter import dead_letter_headers
 from schemas.errors import InvalidEventError
 from schemas.events import Source
+from streams.classify import headers_of
 from streams.topics import DEAD_LETTERS, RESULTS, UTTERANCES
 from tests.kit.brokers import create_our_topics, running_broker
 from tests.kit.command import run_command
@@ -62,15 +63,28 @@ def ends_of(broker: str, topic: str) -> dict[int, int]:
     return ends
 
 
-def bury(broker: str, code: str, source: Source | None = None, count: int = 1) -> None:
+def bury(
+    broker: str,
+    code: str,
+    source: Source | None = None,
+    count: int = 1,
+    *,
+    headers: Sequence[tuple[str, bytes | None]] | None = None,
+    value: bytes = VALUE,
+) -> None:
     """Put dead letters on their topic, as a worker does."""
     source = source or Source(topic=UTTERANCES, partition=1, offset=7)
-    headers = dead_letter_headers(
-        HEADERS, source, InvalidEventError(code, "It is bad."), failed_by="x", worker_id="w", time_text="now"
+    dead = dead_letter_headers(
+        HEADERS if headers is None else headers,
+        source,
+        InvalidEventError(code, "It is bad."),
+        failed_by="x",
+        worker_id="w",
+        time_text="now",
     )
     producer = Producer({"bootstrap.servers": broker})
     for _ in range(count):
-        producer.produce(DEAD_LETTERS, VALUE, KEY, headers=[*headers])
+        producer.produce(DEAD_LETTERS, value, KEY, headers=[*dead])
     assert producer.flush(20) == 0
 
 
@@ -189,7 +203,39 @@ def test_a_replayed_dead_letter_is_the_original_byte_for_byte(broker: str) -> No
     ended = ours(broker, "deadletter", "replay", "--code", "to_replay", "--yes", "--json")
     assert (ended.returncode, json.loads(ended.stdout)["sent"]) == (0, 1)
     (record,) = everything_on(broker, UTTERANCES, after=before)
-    assert (record.key(), record.value(), record.headers()) == (KEY, VALUE, HEADERS)
+    *headers, (name, place) = headers_of(record) or []
+    assert (record.key(), record.value(), headers, name) == (KEY, VALUE, HEADERS, "intentstream.replay.of")
+    (letter,) = lines_of_json(ours(broker, "deadletter", "list", "--code", "to_replay", "--json").stdout)
+    assert place == letter["id"].encode()
+
+
+def test_records_that_keep_failing_are_each_sent_once_a_replay(broker: str) -> None:
+    bury(broker, "keeps_failing", count=3)
+    for round_number in range(1, 4):
+        before = ends_of(broker, UTTERANCES)
+        ended = ours(broker, "deadletter", "replay", "--code", "keeps_failing", "--yes", "--json")
+        report = json.loads(ended.stdout)
+        assert (report["sent"], len(report["left"])) == (3, 3 * (round_number - 1))
+        for record in everything_on(broker, UTTERANCES, after=before):
+            bury(broker, "keeps_failing", headers=headers_of(record))
+
+
+def test_a_dead_letter_that_is_named_is_replayed_although_a_newer_one_stands_for_it(broker: str) -> None:
+    bury(broker, "named_again")
+    (letter,) = lines_of_json(ours(broker, "deadletter", "list", "--code", "named_again", "--json").stdout)
+    bury(broker, "failed_otherwise", headers=[*HEADERS, ("intentstream.replay.of", letter["id"].encode())])
+    by_code = ours(broker, "deadletter", "replay", "--code", "named_again", "--yes", "--json")
+    assert json.loads(by_code.stdout)["sent"] == 0
+    by_place = ours(broker, "deadletter", "replay", "--id", letter["id"], "--yes", "--json")
+    assert json.loads(by_place.stdout)["sent"] == 1
+
+
+def test_a_dead_letter_with_another_value_stands_for_none(broker: str) -> None:
+    bury(broker, "stands_alone")
+    (letter,) = lines_of_json(ours(broker, "deadletter", "list", "--code", "stands_alone", "--json").stdout)
+    bury(broker, "forged", headers=[("intentstream.replay.of", letter["id"].encode())], value=b"another")
+    ended = ours(broker, "deadletter", "replay", "--code", "stands_alone", "--yes", "--json")
+    assert json.loads(ended.stdout)["sent"] == 1
 
 
 def test_a_replay_takes_only_the_places_that_were_named(broker: str) -> None:
