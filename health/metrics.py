@@ -101,6 +101,9 @@ class Metrics:
         )
         self.flag_usage = self._counter("feature_flag_usage", "Evaluations of a flag.", "flag", "variant")
         self.flags_revision = self._gauge("intentstream_flags_revision", "The last flag change that was applied.")
+        self.flag_records_refused = self._counter(
+            "intentstream_flag_records_refused", "Records of the flags changelog that do not count.", "code"
+        )
         self.release = Info("intentstream_release", "The model release that answers.", registry=self.registry)
         self.cache_hits = self._counter("intentstream_cache_hits", "Answers found in a cache.", "layer")
         self.cache_misses = self._counter("intentstream_cache_misses", "Answers not found in a cache.", "layer")

@@ -11,8 +11,10 @@ import structlog
 from aiohttp import web
 from confluent_kafka import Consumer, Producer
 
+from flags.clients import follower_config, reader_config, writer_config
 from flags.environment import read_overrides
-from flags.evaluation import Snapshot
+from flags.follower import Follower
+from flags.writer import Writer
 from health.checks import Dependency, DependencyChecks, Status
 from health.dependencies import KafkaDependency, PostgresDependency, RedisDependency
 from health.logs import configure_logging
@@ -26,15 +28,16 @@ from streams.api import ClassifyRoute
 from streams.batcher import Batcher
 from streams.boot import StreamApp, serve
 from streams.classify import Classify
-from streams.clients import admin_client, intake_consumer_config, transactional_producer_config
+from streams.clients import admin_client, client_config, intake_consumer_config, transactional_producer_config
 from streams.decide import FlaggedClassifier
 from streams.exchange import Exchange
+from streams.flagging import Flags
 from streams.intake import Intake
 from streams.observer import StreamObserver
 from streams.publisher import Publisher
 from streams.services import Checks, Codec, Models
 from streams.threads import DaemonThread
-from streams.topics import UTTERANCES, apply_topics
+from streams.topics import FLAGS, FLAGS_AUDIT, UTTERANCES, apply_topics
 from streams.web import WebServer
 
 if TYPE_CHECKING:
@@ -50,6 +53,8 @@ _CHANNEL_BATCHES = 1
 """One batch waits while one is answered and one commits; more would only add latency."""
 
 _CHECK_EVERY_SECONDS = 2.0
+_FLAGS_SECONDS = 5.0
+"""How long the first batch waits for the flags; then the last state known on this machine decides."""
 
 
 def run_worker(settings: Settings) -> None:
@@ -83,12 +88,12 @@ class Worker:
         self._settings = settings
         self._metrics = Metrics(version("intentstream"))
         self._observer = StreamObserver(self._metrics)
-        self._flags = Snapshot(read_overrides(os.environ))
         self._admin = admin_client(settings)
+        self._flags = self._new_flags()
         self._checks = _dependency_checks(settings, self._admin, self._metrics)
         catalogue = load_catalogue(settings.models.catalogue or default_catalogue_path())
         self._classifier = Classifier(settings, catalogue, observer=self._observer)
-        self._decider = FlaggedClassifier(self._classifier, lambda: self._flags, self._observer)
+        self._decider = FlaggedClassifier(self._classifier, lambda: self._flags.follower.snapshot, self._observer)
         self._codec = DaemonThread("codec")
         self._publisher = Publisher(settings)
         self._exchange = Exchange(
@@ -107,6 +112,7 @@ class Worker:
         self.app.before_agents += [
             WebServer(self._web_application(), settings.web),
             Checks(self._checks),
+            self._flags,
             self._publisher,
             Codec(self._codec),
             Models(self._classifier, self._metrics),
@@ -116,7 +122,7 @@ class Worker:
             exchange=self._exchange,
             channel=channel,
             settings=settings.intake,
-            prepare=self._prepare_topics,
+            prepare=self._prepare,
             observer=self._observer,
         )
         self.app.after_agents.append(self._intake)
@@ -133,6 +139,27 @@ class Worker:
                 await self._intake.answer(batch, classify)
 
         self.app.agent(channel, name="classify")(classify_utterances)
+
+    def _new_flags(self) -> Flags:
+        settings, client, overrides = self._settings, client_config(self._settings), read_overrides(os.environ)
+        writer = Writer(
+            new_producer=lambda: Producer(writer_config(client, settings.worker.group_id)),
+            new_consumer=lambda: Consumer(reader_config(client)),
+            topic=FLAGS,
+            audit_topic=FLAGS_AUDIT,
+        )
+        return Flags(
+            new_follower=lambda observer: Follower(
+                new_consumer=lambda: Consumer(follower_config(client)),
+                admin=self._admin,
+                topic=FLAGS,
+                overrides=overrides,
+                last_known=settings.state_folder / "flags.json",
+                observer=observer,
+            ),
+            writer=writer,
+            metrics=self._observer,
+        )
 
     def _web_application(self) -> web.Application:
         application = web.Application(client_max_size=self._settings.web.max_request_bytes)
@@ -169,6 +196,12 @@ class Worker:
 
     def _broker_reachable(self) -> bool:
         return self._checks.results["kafka"].status is Status.PASS
+
+    def _prepare(self) -> None:
+        """Bring the topics in line and catch up with the flags, so that nothing is decided by what they once were."""
+        self._prepare_topics()
+        if not self._flags.follower.wait_until_caught_up(_FLAGS_SECONDS):
+            _log.warning("flags_not_caught_up", revision=self._flags.follower.snapshot.revision)
 
     def _prepare_topics(self) -> None:
         """Bring the topics in line; what is refused is logged, and does not keep a worker from its work."""

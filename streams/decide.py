@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from flags.evaluation import utterance_attributes
 from models.router import choose_strategy, route
+from schemas.events import Utterance
 from streams.results import Decision
 
 if TYPE_CHECKING:
@@ -26,6 +28,9 @@ FLAGS = (
     "caching",
 )
 """The flags that a decision asks, for each user."""
+
+
+_NOBODY = Utterance(text="-")
 
 
 class FlagsObserver(Protocol):
@@ -61,19 +66,14 @@ class FlaggedClassifier:
 
     def tiers_wanted(self) -> tuple[str, ...]:
         """Return the tiers that the flags put into the chain for users nobody singled out."""
-        return _way(self._flags(), None).route.order
+        return _way(self._flags(), _NOBODY).route.order
 
     async def decide(self, utterances: Sequence[Received]) -> list[Decision]:
         """Return one decision for each utterance, in their order."""
         flags, release = self._flags(), self._classifier.release
-        ways: dict[str | None, _Way] = {}
         rows: defaultdict[_Way, list[int]] = defaultdict(list)
         for row, received in enumerate(utterances):
-            user = received.utterance.user_id
-            way = ways.get(user)
-            if way is None:
-                way = ways[user] = _way(flags, user)
-            rows[way].append(row)
+            rows[_way(flags, received.utterance)].append(row)
         decisions: dict[int, Decision] = {}
         for way, those in rows.items():
             texts = [utterances[row].utterance.text for row in those]
@@ -90,8 +90,9 @@ class FlaggedClassifier:
                 self._observer.flag_evaluated(flag, "on" if state else "off", utterances)
 
 
-def _way(flags: Snapshot, user: str | None) -> _Way:
-    states = tuple(flags.enabled(name, user) for name in FLAGS)
+def _way(flags: Snapshot, utterance: Utterance) -> _Way:
+    user, attributes = utterance.user_id, utterance_attributes(utterance)
+    states = tuple(flags.enabled(name, user, attributes) for name in FLAGS)
     adaptive, performance, quality, distilbert, zero_shot, caching = states
     strategy = choose_strategy(adaptive_routing=adaptive, performance_mode=performance, quality_mode=quality)
     return _Way(route(strategy, distilbert=distilbert, zero_shot=zero_shot), caching, states)

@@ -95,6 +95,14 @@ class StreamObserver:
         """Count what a flag was for so many utterances."""
         self._metrics.flag_usage.labels(flag, variant).inc(utterances)
 
+    def flags_applied(self, revision: int) -> None:
+        """Show the revision that decides from now on."""
+        self._metrics.flags_revision.set(revision)
+
+    def flag_record_refused(self, code: str) -> None:
+        """Count a record of the changelog that does not count."""
+        self._metrics.flag_records_refused.labels(code).inc()
+
     # From the chain and the cache.
 
     def tier_called(self, tier: str, outcome: Outcome, texts: int, seconds: float) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import threading
 from typing import TYPE_CHECKING
 
+import structlog
 from confluent_kafka import KafkaError, KafkaException, Producer
 from mode import Service
 
@@ -13,7 +14,7 @@ from schemas.errors import UnavailableError
 from streams.clients import producer_config
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import Any
 
     from confluent_kafka import Message
@@ -21,13 +22,18 @@ if TYPE_CHECKING:
     from schemas.settings import Settings
     from streams.batches import Outgoing
 
+_log = structlog.get_logger(__name__)
+
 _POLL_SECONDS = 0.1
 _TIMEOUT_MS = 2_000
 """For a record to be delivered: a person may be waiting."""
 
 
 class Publisher(Service):
-    """An idempotent producer whose deliveries can be awaited."""
+    """An idempotent producer whose deliveries can be awaited.
+
+    One that met a fatal error takes nothing more as long as it lives; another takes its place, for the next call.
+    """
 
     def __init__(self, settings: Settings, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -35,6 +41,7 @@ class Publisher(Service):
         self._producer: Producer | None = None
         self._ending = threading.Event()
         self._poller: threading.Thread | None = None
+        self._drains: set[asyncio.Task[None]] = set()
 
     async def publish(self, records: Sequence[Outgoing]) -> None:
         """Return when all records are delivered.
@@ -55,19 +62,20 @@ class Publisher(Service):
                     value,
                     key,
                     partition,
-                    on_delivery=_teller(loop, delivery),
+                    on_delivery=_teller(loop, delivery, lambda error: self._renew_if_fatal(producer, error)),
                     headers=headers,  # type: ignore[arg-type]  # a list always, of bytes
                 )
             except BufferError as error:
                 raise UnavailableError("Too much waits to be published already.") from error
             except KafkaException as error:
+                self._renew_if_fatal(producer, error.args[0])
                 raise UnavailableError(f"The producer cannot send it: {error.args[0].str()}.") from error
             deliveries.append(delivery)
         await asyncio.gather(*deliveries)
 
     async def on_start(self) -> None:
         """Make the producer; it connects by itself, whenever the broker is there."""
-        self._producer = Producer(producer_config(self._settings) | {"message.timeout.ms": _TIMEOUT_MS})
+        self._producer = self._new_producer()
         self._poller = threading.Thread(target=self._poll, name="publisher", daemon=True)
         self._poller.start()
 
@@ -76,9 +84,24 @@ class Publisher(Service):
         producer, self._producer = self._producer, None
         if producer is not None:
             await asyncio.to_thread(producer.flush, _TIMEOUT_MS / 1000)
+        await asyncio.gather(*self._drains)
         self._ending.set()
         if self._poller is not None:  # a service that was never started is stopped, too
             await asyncio.to_thread(self._poller.join)
+
+    def _new_producer(self) -> Producer:
+        return Producer(producer_config(self._settings) | {"message.timeout.ms": _TIMEOUT_MS})
+
+    def _renew_if_fatal(self, producer: Producer, error: KafkaError) -> None:
+        """Replace a producer that will take nothing more; called on the loop, once for each record that says so."""
+        fatal = error.fatal() or error.code() == KafkaError._FATAL  # noqa: SLF001 - that is its public name
+        if not fatal or producer is not self._producer:
+            return
+        _log.warning("publisher_renewed", reason=error.str())
+        self._producer = self._new_producer()
+        drain = asyncio.create_task(asyncio.to_thread(_drain, producer))
+        self._drains.add(drain)
+        drain.add_done_callback(self._drains.discard)
 
     def _poll(self) -> None:
         while not self._ending.is_set():
@@ -89,10 +112,20 @@ class Publisher(Service):
                 producer.poll(_POLL_SECONDS)
 
 
-def _teller(loop: asyncio.AbstractEventLoop, delivery: asyncio.Future[None]) -> Any:
+def _drain(producer: Producer) -> None:
+    """Give up what a producer still has, so that who waits for it is told."""
+    producer.purge()
+    producer.flush(_TIMEOUT_MS / 1000)
+
+
+def _teller(
+    loop: asyncio.AbstractEventLoop, delivery: asyncio.Future[None], on_failure: Callable[[KafkaError], None]
+) -> Any:
     """Return a delivery callback for the poller's thread that settles the future on its loop."""
 
     def settle(error: KafkaError | None) -> None:
+        if error is not None:
+            on_failure(error)
         if delivery.done():
             return
         if error is None:

@@ -1,0 +1,106 @@
+"""A worker's flags, followed on their log, as a service; and what it does about records that do not count."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Protocol
+
+import structlog
+from mode import Service
+
+from flags.restorer import Restorer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from flags.evaluation import Snapshot
+    from flags.follower import Follower, FollowerObserver, RefusedRecord
+    from flags.writer import Writer
+
+_log = structlog.get_logger(__name__)
+
+
+class FlagsMetrics(Protocol):
+    """Who counts. Called from the follower's thread; must not block."""
+
+    def flags_applied(self, revision: int) -> None:
+        """Show the revision that decides from now on."""
+
+    def flag_record_refused(self, code: str) -> None:
+        """Count a record of the changelog that does not count."""
+
+    def broker_error(self, code: str) -> None:
+        """Count an error that librdkafka reports and mends by itself."""
+
+    def unexpected(self, guard: str) -> None:
+        """Count an error that only a guard which catches all has caught."""
+
+
+class FlagsFollowed:
+    """What a worker does about what its follower meets: it counts, and has damage mended.
+
+    Args:
+        metrics: Who counts.
+        notice: Called when a record was refused; must not block.
+    """
+
+    def __init__(self, metrics: FlagsMetrics, notice: Callable[[], None]) -> None:
+        self._metrics = metrics
+        self._notice = notice
+
+    def applied(self, snapshot: Snapshot) -> None:
+        """Show the new revision."""
+        self._metrics.flags_applied(snapshot.revision)
+        _log.info("flags_applied", revision=snapshot.revision)
+
+    def refused(self, record: RefusedRecord) -> None:
+        """Count it; the last good state serves on, and is put back into the changelog."""
+        self._metrics.flag_record_refused(record.refusal.code)
+        self._notice()
+
+    def broker_error(self, code: str) -> None:
+        """Count it."""
+        self._metrics.broker_error(code)
+
+    def unexpected(self, guard: str) -> None:
+        """Count it."""
+        self._metrics.unexpected(guard)
+
+
+class Flags(Service):
+    """Follows the changelog for as long as the worker runs.
+
+    Args:
+        new_follower: Makes the follower, which tells this observer.
+        writer: Mends what is damaged.
+        metrics: Who counts.
+    """
+
+    def __init__(
+        self,
+        *,
+        new_follower: Callable[[FollowerObserver], Follower],
+        writer: Writer,
+        metrics: FlagsMetrics,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self._writer = writer
+        self._restorer = Restorer(damaged=lambda: self._follower.damaged, restore=writer.restore)
+        self._follower = new_follower(FlagsFollowed(metrics, self._restorer.notice))
+
+    @property
+    def follower(self) -> Follower:
+        """Return what holds the snapshot."""
+        return self._follower
+
+    async def on_start(self) -> None:
+        """Begin to follow; until the log's end is reached, the last state known on this machine decides."""
+        self._follower.start()
+        self._restorer.start()
+
+    async def on_stop(self) -> None:
+        """Stop following; the snapshot goes on answering."""
+        await asyncio.to_thread(self._restorer.stop)
+        await asyncio.to_thread(self._follower.stop)
+        await asyncio.to_thread(self._writer.close)
