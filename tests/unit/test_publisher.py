@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from confluent_kafka import KafkaError, KafkaException
 
 from infra.embedded.ports import free_port
 from schemas.errors import UnavailableError
@@ -15,7 +18,7 @@ from streams.publisher import Publisher
 from streams.topics import RESULTS
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
 
 @pytest.fixture
@@ -39,6 +42,59 @@ async def test_a_broker_that_is_away_is_said_within_seconds(publisher: Publisher
 async def test_a_record_that_the_producer_refuses_is_said_too(publisher: Publisher) -> None:
     with pytest.raises(UnavailableError, match="The producer cannot send it"):
         await publisher.publish([_record(bytes(MAX_RECORD_BYTES + 1))])
+
+
+class FatalOnce:
+    """Stands in for a producer, of which the first breaks down for good: librdkafka does so only on a broken log."""
+
+    made: int
+    breaks: str
+
+    def __init__(self, _config: object) -> None:
+        type(self).made += 1
+        self._sound = type(self).made > 1
+        self._answers: deque[Callable[[], None]] = deque()
+        self.purged = False
+
+    def produce(self, *_record: object, on_delivery: Any, headers: object) -> None:
+        del headers
+        if self._sound:
+            self._answers.append(lambda: on_delivery(None, None))
+        elif self.breaks == "at once":
+            raise KafkaException(KafkaError(KafkaError._FATAL))
+        elif not self._answers:
+            fatal = KafkaError(KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER, fatal=True)
+            self._answers.append(lambda: on_delivery(fatal, None))
+        else:  # never answered, unless it is purged
+            self._answers.append(lambda: on_delivery(KafkaError(KafkaError._PURGE_QUEUE), None))
+
+    def poll(self, _seconds: float) -> None:
+        if self._answers and (self._sound or len(self._answers) > 1):
+            self._answers.popleft()()
+
+    def purge(self) -> None:
+        self.purged = True
+
+    def flush(self, _seconds: float) -> None:
+        while self._answers and (self._sound or self.purged):
+            self._answers.popleft()()
+
+
+@pytest.mark.parametrize("breaks", ["at once", "at delivery"])
+async def test_a_producer_that_broke_for_good_is_replaced_for_the_next_call(
+    breaks: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FatalOnce, "made", 0, raising=False)
+    monkeypatch.setattr(FatalOnce, "breaks", breaks, raising=False)
+    monkeypatch.setattr("streams.publisher.Producer", FatalOnce)
+    publisher = Publisher(Settings())
+    await publisher.on_start()
+    calls = [publisher.publish([_record(b"{}")]) for _ in range(2 if breaks == "at delivery" else 1)]
+    answers = await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), 10)
+    assert all(isinstance(answer, UnavailableError) for answer in answers)
+    await asyncio.wait_for(publisher.publish([_record(b"{}")]), 10)
+    await publisher.on_stop()
+    assert FatalOnce.made == 2
 
 
 async def test_one_that_was_never_started_says_so_and_stops() -> None:
