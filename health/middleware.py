@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http
 import re
 import secrets
 import time
@@ -74,7 +75,7 @@ def answer_errors(metrics: Metrics) -> Middleware:
             if error.status < web.HTTPBadRequest.status_code:
                 raise
             allow = {"Allow": error.headers[hdrs.ALLOW]} if hdrs.ALLOW in error.headers else {}
-            return problem(error.status, _snake_case(error.reason), f"{error.reason}.", allow)
+            return status_problem(error.status, error.reason, allow)
         except ConnectionError:
             raise  # the caller went away while it was sending: nobody is left to answer
         except Exception as error:  # noqa: BLE001 - the last guard before the caller; logged under an id and counted
@@ -87,6 +88,11 @@ def answer_errors(metrics: Metrics) -> Middleware:
 
 
 async def add_security_headers(_request: web.Request, response: web.StreamResponse) -> None:
+    """Do so before a response is sent."""
+    secure(response)
+
+
+def secure(response: web.StreamResponse) -> None:
     """Forbid what no answer of ours needs; an answer that needs more has said so already."""
     response.headers[hdrs.SERVER] = "intentstream"
     for name, value in _SECURITY_HEADERS.items():
@@ -96,6 +102,12 @@ async def add_security_headers(_request: web.Request, response: web.StreamRespon
 def problem(status: int, code: str, message: str, headers: dict[str, str] | None = None) -> web.Response:
     """Return an error as every route of ours answers it."""
     return web.json_response({"error": {"code": code, "message": message}}, status=status, headers=headers)
+
+
+def status_problem(status: int, reason: str | None = None, headers: dict[str, str] | None = None) -> web.Response:
+    """Return an error of which the status, or its reason, says everything."""
+    reason = reason or http.HTTPStatus(status).phrase
+    return problem(status, _snake_case(reason), f"{reason}.", headers)
 
 
 def _route_template(request: web.Request) -> str:

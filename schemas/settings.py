@@ -148,6 +148,7 @@ class Web(_Section):
     port: int = Field(8001, ge=0, le=65_535, description="0: any free port.")
     max_request_bytes: int = Field(65_536, ge=1_024, description="Larger requests are refused.")
     max_request_seconds: float = Field(10.0, gt=0, le=300, description="In which a request must have arrived.")
+    max_connections: int = Field(768, ge=1, description="Open at once; one more is answered 503 and closed.")
     max_waiting_requests: int = Field(1_024, ge=1, description="More that wait to be classified are refused with 503.")
 
 

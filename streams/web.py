@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +11,11 @@ from aiohttp import web
 from mode import Service
 
 from schemas.errors import UnavailableError
+from streams.connections import connector
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from schemas.settings import Web as WebSettings
 
 _log = structlog.get_logger(__name__)
@@ -29,8 +33,14 @@ class WebServer(Service):
 
     def __init__(self, application: web.Application, settings: WebSettings, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
+        self._runner = web.AppRunner(application, shutdown_timeout=_SHUTDOWN_SECONDS)
         self._settings = settings
+        self._listener: asyncio.Server | None = None
+
+    @property
+    def addresses(self) -> list[tuple[Any, ...]]:
+        """Return where it listens, as sockets name it."""
+        return [listening.getsockname() for listening in self._listener.sockets] if self._listener else []
 
     async def on_start(self) -> None:
         """Listen.
@@ -41,7 +51,7 @@ class WebServer(Service):
         host, port = self._settings.host, self._settings.port
         await self._runner.setup()
         try:
-            await web.TCPSite(self._runner, host, port).start()
+            self._listener = await asyncio.get_running_loop().create_server(self._connector(), host, port)
         except OSError as error:
             await self._runner.cleanup()
             if error.errno != errno.EADDRINUSE:
@@ -49,8 +59,15 @@ class WebServer(Service):
             raise UnavailableError(
                 f"Port {port} on {host} is in use; end what uses it, or set INTENTSTREAM_WEB__PORT."
             ) from error
-        _log.info("web_listening", addresses=[f"{name[0]}:{name[1]}" for name in self._runner.addresses])
+        _log.info("web_listening", addresses=[f"{name[0]}:{name[1]}" for name in self.addresses])
 
     async def on_stop(self) -> None:
         """Answer what was asked, then close."""
+        if self._listener is not None:
+            self._listener.close()
         await self._runner.cleanup()
+
+    def _connector(self) -> Callable[[], asyncio.Protocol]:
+        if self._runner.server is None:
+            raise UnavailableError("The web server is stopping.")
+        return connector(self._runner.server, max_connections=self._settings.max_connections)

@@ -1,0 +1,89 @@
+"""What callers of a worker's web server meet before any route: bytes that are no HTTP, and its bounds."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from schemas.settings import Web
+from streams.web import WebServer
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+WORDS = b"planted-words"
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[WebServer]:
+    async def answer(_request: web.Request) -> web.Response:
+        return web.Response(text="answered")
+
+    application = web.Application()
+    application.add_routes([web.get("/", answer), web.post("/", answer)])
+    server = WebServer(application, Web(port=0, max_connections=2))
+    await server.on_start()
+    yield server
+    await server.on_stop()
+
+
+async def connect(server: WebServer) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    return await asyncio.open_connection(*server.addresses[0][:2])
+
+
+async def answer_to(server: WebServer, request: bytes) -> tuple[int, dict[str, str], bytes]:
+    """Send bytes, and return what comes until the server closes: status, headers, body."""
+    reader, writer = await connect(server)
+    writer.write(request)
+    said = await asyncio.wait_for(reader.read(), 10)
+    writer.close()
+    head, _, body = said.partition(b"\r\n\r\n")
+    first, *lines = head.decode().split("\r\n")
+    return int(first.split()[1]), dict(line.split(": ", 1) for line in lines), body
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        b"%s\r\n\r\n" % WORDS,
+        b"GET / HTTP/1.1\r\n%s\r\n\r\n" % WORDS,
+        b"GET /%s HTTP/9.%s\r\n\r\n" % (WORDS, WORDS),
+        b"GET / HTTP/1.1\r\nHost: a\r\n%s\x00: b\r\n\r\n" % WORDS,
+        b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %s\r\n\r\n" % WORDS,
+        b"GET / HTTP/1.1\r\nHost: a\r\nLong: %s\r\n\r\n" % (WORDS * 10_000),
+    ],
+    ids=["no request", "no header", "version", "header name", "length", "too long"],
+)
+async def test_what_is_no_http_is_answered_in_our_json_and_told_nothing_of_itself(
+    server: WebServer, request_bytes: bytes
+) -> None:
+    status, headers, body = await answer_to(server, request_bytes)
+    assert (status, headers["Content-Type"]) == (400, "application/json; charset=utf-8")
+    assert json.loads(body) == {"error": {"code": "bad_request", "message": "Bad Request."}}
+    assert (headers["Server"], headers["X-Content-Type-Options"]) == ("intentstream", "nosniff")
+    assert WORDS not in body
+
+
+async def test_a_connection_too_many_is_answered_503_and_those_there_go_on(server: WebServer) -> None:
+    url = "http://{}:{}/".format(*server.addresses[0][:2])
+    async with aiohttp.ClientSession() as session:
+        _, other = await connect(server)
+        assert await _text(session, url) == "answered"  # the second connection, kept alive
+        status, headers, body = await answer_to(server, b"")
+        assert (status, json.loads(body)["error"]["code"]) == (503, "unavailable")
+        assert int(headers["Content-Length"]) == len(body)
+        assert await _text(session, url) == "answered"
+        other.close()
+        async with asyncio.timeout(10):
+            while (await answer_to(server, b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"))[0] != 200:
+                pass
+
+
+async def _text(session: aiohttp.ClientSession, url: str) -> str:
+    async with session.get(url) as response:
+        return await response.text()
