@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from typing import TYPE_CHECKING
 
 import asyncpg
@@ -10,10 +11,13 @@ from confluent_kafka import KafkaException
 from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError, RedisError
 
-from schemas.errors import UnavailableError
+from schemas.errors import InvalidSettingsError, UnavailableError
 
 if TYPE_CHECKING:
     from confluent_kafka.admin import AdminClient
+
+_UNUSABLE = (ValueError, OverflowError, FileNotFoundError, PermissionError)
+"""What asyncpg raises over a DSN; its own ClientConfigurationError is a ValueError, too."""
 
 
 class KafkaDependency:
@@ -47,7 +51,15 @@ class RedisDependency:
     name = "redis"
 
     def __init__(self, url: str, *, timeout_seconds: float = 2.0) -> None:
-        self._client = Redis.from_url(url, socket_timeout=timeout_seconds, socket_connect_timeout=timeout_seconds)
+        """Make a client; it connects when it is asked.
+
+        Raises:
+            InvalidSettingsError: The URL has a value that the client cannot use.
+        """
+        try:
+            self._client = Redis.from_url(url, socket_timeout=timeout_seconds, socket_connect_timeout=timeout_seconds)
+        except ValueError as error:
+            raise InvalidSettingsError("INTENTSTREAM_REDIS__URL has a parameter with a value that is none.") from error
 
     async def ask(self) -> str | None:
         """Ask for a PONG, and for the version if we may.
@@ -60,6 +72,8 @@ class RedisDependency:
             return str((await self._client.info("server"))["redis_version"])
         except NoPermissionError:  # a least-privilege user may PING and not INFO
             return None
+        except TypeError as error:  # redis-py hands every parameter of the URL on to its connections
+            raise UnavailableError("Redis: INTENTSTREAM_REDIS__URL has a parameter that there is not.") from error
         except (RedisError, OSError) as error:
             raise UnavailableError(f"Redis: {error}") from error
 
@@ -91,8 +105,21 @@ class PostgresDependency:
                 return f"{version.major}.{version.minor}"
             finally:
                 await connection.close(timeout=self._timeout_seconds)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
-            raise UnavailableError(f"Postgres: {error or type(error).__name__}") from error
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, ValueError, OverflowError) as error:
+            raise UnavailableError(f"Postgres: {_reason(error)}") from error
 
     async def close(self) -> None:
         """Do nothing: each question has its own connection."""
+
+
+def _reason(error: Exception) -> str:
+    """Say why Postgres cannot be asked; not in its words or asyncpg's, which name roles, home folders and values."""
+    if isinstance(error, asyncpg.InvalidAuthorizationSpecificationError):
+        return f"authentication failed (SQLSTATE {error.sqlstate})."
+    if isinstance(error, asyncpg.PostgresError):
+        return f"{type(error).__name__} (SQLSTATE {error.sqlstate})."
+    if isinstance(error, ConnectionError | socket.gaierror):
+        return str(error)  # which address was tried, or that its name is not known
+    if isinstance(error, _UNUSABLE):
+        return f"INTENTSTREAM_POSTGRES__DSN, or a file that it names, cannot be used ({type(error).__name__})."
+    return f"{type(error).__name__}."
