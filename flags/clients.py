@@ -61,4 +61,5 @@ def _reading(client: Mapping[str, Any]) -> Config:
 
 def _is_news(record: logging.LogRecord) -> bool:
     """Leave out that a writer lost its turn: to librdkafka that is the end, to us how turns are taken."""
-    return "fenced" not in record.getMessage().lower()
+    said = record.getMessage()
+    return "fenced" not in said and "old epoch" not in said

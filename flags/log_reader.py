@@ -20,6 +20,22 @@ if TYPE_CHECKING:
 _FETCH = 500
 _POLL_SECONDS = 0.5
 _RETRY_SECONDS = 0.02
+_MISSING_SECONDS = 3.0
+
+_REFUSALS = frozenset(
+    {
+        KafkaError._AUTHENTICATION,  # noqa: SLF001 - librdkafka's own errors are named so
+        KafkaError.SASL_AUTHENTICATION_FAILED,
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    }
+)
+_MISSING = frozenset(
+    {
+        KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001 - likewise
+        KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001 - likewise
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+    }
+)
 
 
 class Record(NamedTuple):
@@ -50,15 +66,15 @@ class LogReader:
         Raises:
             UnavailableError: The broker does not say.
         """
-        deadline = time.monotonic() + self._timeout_seconds
+        begun = time.monotonic()
         while True:
             try:
                 low, end = self._consumer.get_watermark_offsets(
                     TopicPartition(self._topic, 0), timeout=self._timeout_seconds
                 )
             except KafkaException as error:
-                # A topic created just now has no leader yet, nor has one whose broker is coming back.
-                if time.monotonic() < deadline and error.args[0].code() not in _FINAL:
+                # A topic created just now has no leader yet; a broker that is coming back does not know any.
+                if time.monotonic() - begun < self._patience(error.args[0].code()):
                     time.sleep(_RETRY_SECONDS)
                     continue
                 raise UnavailableError(
@@ -95,6 +111,12 @@ class LogReader:
         finally:
             self._consumer.unassign()
 
+    def _patience(self, code: int) -> float:
+        """Return for how many seconds a failure may pass by itself."""
+        if code in _REFUSALS:
+            return 0.0
+        return min(_MISSING_SECONDS, self._timeout_seconds) if code in _MISSING else self._timeout_seconds
+
     def _fetch(self) -> list[Message]:
         """Return as soon as something came: `consume` with a timeout would wait for as many as were asked for."""
         first = self._consumer.poll(_POLL_SECONDS)
@@ -107,7 +129,7 @@ class LogReader:
             return int(offset or 0) + 1
         if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - that is its public name
             return int(offset or 0)
-        if error.fatal() or error.code() in _FINAL:
+        if error.fatal() or error.code() in _REFUSALS:
             raise UnavailableError(f"The broker refuses to have {self._topic} read: {error.str()}.")
         return 0  # librdkafka goes on trying
 
@@ -119,15 +141,3 @@ def _record(message: Message) -> Record:
         key.encode() if isinstance(key, str) else key,
         value.encode() if isinstance(value, str) else value,
     )
-
-
-_FINAL = frozenset(
-    {
-        KafkaError._AUTHENTICATION,  # noqa: SLF001 - librdkafka's own errors are named so
-        KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001 - likewise
-        KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001 - likewise
-        KafkaError.UNKNOWN_TOPIC_OR_PART,
-        KafkaError.SASL_AUTHENTICATION_FAILED,
-        KafkaError.TOPIC_AUTHORIZATION_FAILED,
-    }
-)
