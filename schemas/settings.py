@@ -258,6 +258,8 @@ def load_settings() -> Settings:
     file = settings_file()
     if os.environ.get(FILE_VARIABLE) and not file.is_file():
         raise InvalidSettingsError(f"{FILE_VARIABLE} names {file}, which is no file.")
+    if file.is_dir():
+        raise InvalidSettingsError(f"{file} is a folder, where settings are read from a file of that name.")
     faults = _unknown_variables(os.environ)
     try:
         settings = Settings()

@@ -108,6 +108,12 @@ def test_a_file_that_is_named_must_be_there(monkeypatch: pytest.MonkeyPatch) -> 
         load_settings()
 
 
+def test_a_folder_with_the_files_name_is_refused(folder: Path) -> None:
+    (folder / "intentstream.toml").mkdir()
+    with pytest.raises(InvalidSettingsError, match=r"intentstream\.toml is a folder"):
+        load_settings()
+
+
 @pytest.mark.parametrize("content", [b"port = = 1", b"\xff"])
 def test_a_file_that_is_not_toml_is_refused(folder: Path, content: bytes) -> None:
     (folder / "intentstream.toml").write_bytes(content)
