@@ -33,6 +33,10 @@ _SPECVERSION_BYTES = SPECVERSION.encode()
 _JSON_BYTES = frozenset({None, JSON.encode(), b"application/json; charset=utf-8", b"application/json;charset=utf-8"})
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
+_HALF_A_PAIR = re.compile(rb'\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u)[^"]*"')
+_PAIR_BYTES = len(r"\ud83d\ude0")
+"""msgspec looks for the second half of a pair in as many bytes; where more follow, it says itself what is wrong."""
+
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 """W3C Trace Context, `version-traceid-parentid-flags`; all zeros is no id."""
 
@@ -259,7 +263,14 @@ def _refuse(value: bytes, error: Exception, root: str) -> NoReturn:
     except UnicodeDecodeError as position:
         # Not chained: a UnicodeDecodeError carries the whole value.
         raise InvalidEventError("invalid_utf8", f"Byte {position.start} of {root} is not UTF-8.") from None
-    raise InvalidEventError("not_json", f"{root} is no JSON: {error}.") from error
+    raise InvalidEventError("not_json", f"{root} is no JSON: {json_fault(value, error)}.") from error
+
+
+def json_fault(value: bytes, error: Exception) -> str:
+    """Say what is wrong with JSON; msgspec calls a text that ends in half a surrogate pair truncated, too."""
+    if str(error) == "Input data was truncated" and _HALF_A_PAIR.search(value[-_PAIR_BYTES:]):
+        return "a \\u escape is half a surrogate pair"
+    return str(error)
 
 
 def _validation_code(fault: str, root: str) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO, Literal, NamedTuple
 
 import msgspec
 
+from schemas.cloudevents import json_fault
 from schemas.errors import InvalidEventError
 from schemas.events import Utterance
 
@@ -88,7 +89,7 @@ def _read_jsonl(source: BinaryIO) -> Iterator[tuple[int, Utterance] | Fault]:
         try:
             yield number, _utterances.decode(line)
         except msgspec.DecodeError as error:
-            yield Fault(number, str(error))
+            yield Fault(number, json_fault(line, error))
         except UnicodeDecodeError as error:
             yield Fault(number, f"byte {error.start} of a text is not UTF-8")
         except RecursionError:

@@ -69,6 +69,10 @@ def test_a_line_that_is_no_utterance_object_is_named_and_the_next_one_is_read(li
     assert lines_at_fault(found) == [1]
 
 
+def test_half_a_surrogate_pair_is_named_as_what_it_is() -> None:
+    assert read(rb'{"text": "\ud800"}', "jsonl") == [Fault(1, "a \\u escape is half a surrogate pair")]
+
+
 def test_a_csv_is_read_by_the_names_of_its_columns() -> None:
     content = b'intent,User_ID,text\ngreeting,u1,"hello, ""you"""\n,,bye\n'
     assert read(content, "csv") == [Utterance(text='hello, "you"', user_id="u1"), Utterance(text="bye")]

@@ -121,6 +121,16 @@ def test_one_byte_order_mark_is_passed_over() -> None:
     assert refusal(b'\xef\xbb\xbf\xef\xbb\xbf{"text": "hello"}').code == "not_json"
 
 
+@pytest.mark.parametrize("end", [rb'\ud800"}', rb'\uDBFFx"}', rb'\ud800\n"}', b'\\ud800"}\n'])
+def test_half_a_surrogate_pair_is_called_so(end: bytes) -> None:
+    assert str(refusal(b'{"text": "hello ' + end)) == "$ is no JSON: a \\u escape is half a surrogate pair."
+
+
+@pytest.mark.parametrize("end", [rb"\ud800", rb"\ud83d\ude", b"", rb"\u00", rb'\u00e9"'])
+def test_what_is_truncated_is_called_so(end: bytes) -> None:
+    assert str(refusal(b'{"text": "hello ' + end)) == "$ is no JSON: Input data was truncated."
+
+
 def test_unknown_fields_are_passed_over_whatever_they_hold() -> None:
     value = b'{"text": "hello", "x": {"y": [1e999, %s]}}' % (b"9" * 5_000)
     assert decode(value).utterance.text == "hello"
