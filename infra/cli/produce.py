@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import time
-from typing import TYPE_CHECKING, BinaryIO, Literal, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
 
 import click
 import msgspec
@@ -22,6 +23,18 @@ if TYPE_CHECKING:
 
 BAD_LINES = 65
 NOT_DELIVERED = 69
+
+_NAMED_LINES = 20
+"""Of the bad ones, so many are named, the others counted: a file of another kind has nothing but bad lines."""
+
+
+class _Source(click.File):
+    """A file, or standard input, which whoever started us may have closed."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "-" and sys.stdin is None:
+            self.fail("standard input is closed; name a file.", param, ctx)
+        return super().convert(value, param, ctx)
 
 
 class _Report(msgspec.Struct):
@@ -49,7 +62,7 @@ class _Report(msgspec.Struct):
 
 
 @click.command
-@click.argument("file", type=click.File("rb"), default="-")
+@click.argument("file", type=_Source("rb"), default="-")
 @click.option(
     "--format",
     "form",
@@ -82,8 +95,8 @@ def command(
 ) -> None:
     """Publish utterances from a file or from standard input.
 
-    A line that holds no utterance is named and passed over; the exit code is 65 then, and 69 if something could not
-    be delivered.
+    Lines that hold no utterance are passed over, and the first twenty of them named; the exit code is 65 then, and 69
+    if something could not be delivered.
     """
     settings = begin()
     producer = UtteranceProducer(settings, timeout_seconds=timeout_seconds)
@@ -100,6 +113,8 @@ def command(
         click.echo(f"Stopped; {producer.delivered} utterances were delivered.", err=True)
         raise
     report.delivered, report.not_delivered = producer.delivered, dict(producer.failures)
+    if report.bad_lines > _NAMED_LINES:
+        click.echo(f"{report.bad_lines - _NAMED_LINES} more bad lines passed over.", err=True)
     report.seconds = time.monotonic() - started
     if as_json:
         print_json(report)
@@ -122,7 +137,8 @@ def _publish(
     for utterance in found:
         if isinstance(utterance, Fault):
             report.bad_lines += 1
-            click.echo(f"line {utterance.line}: {utterance.reason}; passed over.", err=True)
+            if report.bad_lines <= _NAMED_LINES:
+                click.echo(f"line {utterance.line}: {utterance.reason}; passed over.", err=True)
             continue
         if rate:
             producer.wait(started + report.published / rate - time.monotonic())

@@ -141,6 +141,13 @@ def test_bad_lines_are_named_and_nothing_else_is_lost(broker: str) -> None:
     assert len({each["id"] for each in said}) == 90
 
 
+def test_of_bad_lines_twenty_are_named_and_the_others_counted(broker: str) -> None:
+    ended = ours(broker, "produce", "--format", "jsonl", stdin=b"{bad\n" * 1_000)
+    *named, rest = ended.stderr.splitlines()
+    assert (ended.returncode, len(named), rest) == (65, 20, b"980 more bad lines passed over.")
+    assert named[-1].startswith(b"line 20: ")
+
+
 def test_twenty_thousand_utterances_are_each_delivered_once(broker: str) -> None:
     before = ends_of(broker, UTTERANCES)
     ended = ours(broker, "produce", "--json", stdin=b"".join(b"text %d\n" % number for number in range(20_000)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shlex
 import socket
 import subprocess
 import sys
@@ -162,6 +163,13 @@ def test_a_setting_from_a_file_names_the_file(tmp_path: Path) -> None:
     rows = {row["name"]: row for row in json.loads(run_command("settings", "--json", FILE=file).stdout)}
     assert (rows["web.port"]["value"], rows["web.port"]["set_by"]) == ("1234", str(file))
     assert rows["web.host"]["set_by"] == "default"
+
+
+def test_a_closed_standard_input_is_a_sentence() -> None:
+    shell = ("/bin/sh", "-c", f"exec {shlex.join(COMMAND)} produce <&-")
+    ended = subprocess.run(shell, capture_output=True, check=False, env=command_environment({}))
+    assert ended.returncode == 2
+    assert b"standard input is closed; name a file." in ended.stderr
 
 
 @pytest.mark.parametrize(
