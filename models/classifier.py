@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeVar
 
 import structlog
 
@@ -16,6 +16,7 @@ from models.preparation import Preparation
 from models.redis_store import RedisStore
 from models.router import DISTILBERT, RULES, ZERO_SHOT
 from models.text import normalise
+from models.threads import DaemonThread
 from schemas.errors import UnavailableError
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from models.prediction import Model
     from models.router import Route
     from schemas.settings import Settings
+
+_Loaded = TypeVar("_Loaded")
 
 _log = structlog.get_logger(__name__)
 
@@ -61,6 +64,7 @@ class Classifier:
         self._chain = Chain(list(self._tiers.values()), catalogue.labels, settings.chain, observer=told)
         self._release = ""
         self._loading: asyncio.Task[None] | None = None
+        self._loader = DaemonThread("load-models")
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -90,9 +94,9 @@ class Classifier:
         Raises:
             OSError: The rules cannot be read or made. Without them, texts would be answered by no tier at all.
         """
-        self._tiers[RULES].serve(await asyncio.to_thread(self._preparation.rules))
+        self._tiers[RULES].serve(await self._off_the_loop(self._preparation.rules))
         _log.info("tier_ready", tier=RULES)
-        self._release = await asyncio.to_thread(lambda: self._preparation.release)
+        self._release = await self._off_the_loop(lambda: self._preparation.release)
         self._loading = asyncio.create_task(self._load_others(), name="load-tiers")
 
     async def loaded(self) -> None:
@@ -105,6 +109,7 @@ class Classifier:
         if self._loading is not None:
             self._loading.cancel()
             await asyncio.gather(self._loading, return_exceptions=True)
+        self._loader.shutdown()
         for tier in self._tiers.values():
             tier.close()
         await self._cache.close()
@@ -135,6 +140,10 @@ class Classifier:
                 await self._cache.remember(scope, new, given)
         return [answers[text] for text in normal]
 
+    async def _off_the_loop(self, load: Callable[[], _Loaded]) -> _Loaded:
+        """Load on a thread that need not end for the process to: a stop does not wait for training."""
+        return await asyncio.get_running_loop().run_in_executor(self._loader, load)
+
     async def _load_others(self) -> None:
         await self._load(ZERO_SHOT, self._preparation.zero_shot)
         await self._load(DISTILBERT, self._preparation.distilbert)
@@ -143,7 +152,7 @@ class Classifier:
         """Let a tier join, or say why it cannot."""
         tier = self._tiers[name]
         try:
-            tier.serve(await asyncio.to_thread(load))
+            tier.serve(await self._off_the_loop(load))
         except TierUnavailableError as error:
             tier.unload(str(error))
             _log.info("tier_not_there", tier=name, reason=str(error))

@@ -24,6 +24,7 @@ from health.probes import WorkerState
 from health.routes import health_routes
 from models.catalogue import default_catalogue_path, load_catalogue
 from models.classifier import Classifier
+from models.threads import DaemonThread
 from streams.api import ClassifyRoute
 from streams.batcher import Batcher
 from streams.boot import StreamApp, serve
@@ -36,7 +37,6 @@ from streams.intake import Intake
 from streams.observer import StreamObserver
 from streams.publisher import Publisher
 from streams.services import Checks, Codec, Models
-from streams.threads import DaemonThread
 from streams.topics import FLAGS, FLAGS_AUDIT, UTTERANCES, apply_topics
 from streams.web import WebServer
 

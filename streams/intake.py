@@ -17,11 +17,11 @@ import structlog
 from mode import Service
 
 from health.logs import describe_fault
+from models.threads import DaemonThread
 from schemas.errors import UnavailableError
 from streams.batches import join
 from streams.exchange import MemberFencedError
 from streams.pace import Pace
-from streams.threads import DaemonThread
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -86,6 +86,7 @@ class Intake(Service):
         self._answered: deque[tuple[Batch, Iterable[Outgoing]]] = deque()
         self._commit: asyncio.Future[bool] | None = None
         self._fetched: asyncio.Task[None] | None = None
+        self._joined = False
         self._lag_due = 0.0
 
     async def answer(self, batch: Batch, classify: Callable[[Batch], Awaitable[Iterable[Outgoing]]]) -> None:
@@ -118,14 +119,29 @@ class Intake(Service):
     async def on_stop(self) -> None:
         """Stop fetching, let what is in flight be committed, leave. Every step is bounded: the broker may be away."""
         loop = asyncio.get_running_loop()
-        await self._fetching_ended(self._settings.drain_seconds)
-        drained = await loop.run_in_executor(None, self._exchange.drain, self._settings.drain_seconds)
+        deadline = time.monotonic() + self._settings.drain_seconds
+        if not self._joined:
+            self._exchange.stop()  # nothing is in flight yet
+        await self._fetching_ended(deadline)
+        drained = await loop.run_in_executor(None, self._exchange.drain, max(0.0, deadline - time.monotonic()))
         self._exchange.stop()
-        await self._fetching_ended(_CLOSE_SECONDS)
-        # The threads stay until the process ends: an agent that is slow to stop may still hand over what is void now.
-        closing = loop.run_in_executor(self._fetching, self._exchange.close)
-        closed, _ = await asyncio.wait([closing], timeout=_CLOSE_SECONDS)
-        _log.info("intake_stopped", drained=drained, closed=bool(closed))
+        closed = await self._fetching_ended(time.monotonic() + _CLOSE_SECONDS) and await self._close()
+        _log.info("intake_stopped", drained=drained, closed=closed)
+
+    async def _fetching_ended(self, deadline: float) -> bool:
+        if self._fetched is None:
+            return True
+        done, _ = await asyncio.wait([self._fetched], timeout=max(0.0, deadline - time.monotonic()))
+        return bool(done)
+
+    async def _close(self) -> bool:
+        """Leave the group; return whether that came to its end.
+
+        The threads stay until the process ends: an agent that is slow to stop may still hand over what is void now.
+        """
+        closing = asyncio.get_running_loop().run_in_executor(self._fetching, self._exchange.close)
+        done, _ = await asyncio.wait([closing], timeout=_CLOSE_SECONDS)
+        return bool(done)
 
     def _commit_answered(self) -> None:
         """Begin a transaction with what is answered, unless one is under way."""
@@ -157,15 +173,12 @@ class Intake(Service):
     def _records_waiting(self) -> int:
         return sum(len(batch.records) for batch, _ in self._answered)
 
-    async def _fetching_ended(self, seconds: float) -> None:
-        if self._fetched is not None:
-            await asyncio.wait([self._fetched], timeout=seconds)
-
     async def _fetch_forever(self) -> None:
         loop = asyncio.get_running_loop()
         try:
             if not await self._open():
                 return
+            self._joined = True
             while not self.should_stop:
                 batch = await loop.run_in_executor(self._fetching, self._fetch)
                 if batch is not None:

@@ -1,7 +1,7 @@
 """A thread for calls that may never return: it takes one call after another, and does not keep the process from ending.
 
-`concurrent.futures.ThreadPoolExecutor` joins its threads when the interpreter exits. librdkafka has calls that outlast
-their timeouts while the broker is away; a worker must be able to stop all the same.
+`concurrent.futures.ThreadPoolExecutor` joins its threads when the interpreter exits. Training takes its time, and
+librdkafka has calls that outlast their timeouts while the broker is away; a worker must be able to stop all the same.
 """
 
 from __future__ import annotations
