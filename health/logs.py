@@ -63,7 +63,7 @@ def configure_logging(
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
     )
-    handler.addFilter(_is_no_life_cycle)
+    handler.addFilter(_is_an_event)
     handler.addFilter(_Once(_REPEAT_SECONDS))
     logging.root.handlers[:] = [handler]
     logging.root.setLevel(level)
@@ -97,9 +97,9 @@ class _Once(logging.Filter):
         return True
 
 
-def _is_no_life_cycle(record: logging.LogRecord) -> bool:
-    """Keep back mode's `[^--Service]: Starting...`, which has no stable name; what matters of it, we log ourselves."""
-    return record.levelno > logging.INFO or not str(record.msg).startswith("[^")
+def _is_an_event(record: logging.LogRecord) -> bool:
+    """Keep back what has no stable name and no use: mode's `[^--Service]: Starting...`, ONNX's lines to the root."""
+    return record.levelno > logging.INFO or not (str(record.msg).startswith("[^") or record.name == "root")
 
 
 def describe_fault(error: BaseException) -> dict[str, object]:

@@ -130,7 +130,8 @@ def test_another_kind_of_line_from_librdkafka_is_not_kept_back(stream: io.String
     assert len(lines(stream)) == 2
 
 
-def test_the_life_cycle_lines_of_faust_are_no_events_of_ours(stream: io.StringIO) -> None:
+def test_what_others_say_without_a_name_is_no_event_of_ours(stream: io.StringIO) -> None:
     logging.getLogger("mode.services").info("[^-Intake]: Starting...")
+    logging.getLogger().info("get_tensor_type returns DefaultTensorType")
     logging.getLogger("mode.services").warning("[^-Intake]: something is wrong")
     assert [line["level"] for line in lines(stream)] == ["warning"]
