@@ -188,7 +188,20 @@ def pauses(results: Iterable[Message], moments: Iterable[float]) -> list[float]:
 
 def _ends(consumer: Consumer, topic: str) -> dict[int, int]:
     partitions = consumer.list_topics(topic, timeout=20).topics[topic].partitions
-    return {
-        partition: consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=20)[1]
-        for partition in partitions
-    }
+    return {partition: _end(consumer, TopicPartition(topic, partition)) for partition in partitions}
+
+
+def _end(consumer: Consumer, place: TopicPartition) -> int:
+    """Return where a partition ends; a topic just made may have no leader yet."""
+    found: list[int] = []
+
+    def is_told() -> bool:
+        try:
+            found.append(consumer.get_watermark_offsets(place, timeout=20)[1])
+        except KafkaException as failure:
+            if not failure.args[0].retriable() and failure.args[0].code() != KafkaError.NOT_LEADER_FOR_PARTITION:
+                raise
+        return bool(found)
+
+    wait_until(is_told, f"{place.topic}/{place.partition} has a leader", seconds=20)
+    return found[-1]

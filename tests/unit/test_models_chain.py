@@ -138,8 +138,8 @@ async def test_a_tier_that_breaks_is_followed_by_the_next(answer: Callable[[Sequ
 
 async def test_a_reason_never_quotes_what_a_tier_raised() -> None:
     chain = chain_of(Scripted("broken", lambda texts: ValueError(f"cannot read {texts[0]}")))
-    [answer] = await ask(chain, "broken", texts=["my card number is 42"])
-    assert "42" not in str(answer)
+    [answer] = await ask(chain, "broken", texts=["my secret is a zebra"])
+    assert "zebra" not in str(answer)
 
 
 async def test_a_tier_that_is_not_loaded_is_followed_by_the_next_and_its_breaker_stays_closed() -> None:
