@@ -28,17 +28,21 @@ def is_whole_step(percentage: float) -> bool:
 
 
 def bucket(salt: str, user_id: str) -> int:
-    """Return a user's bucket, 0 to `BUCKETS` - 1: 32-bit murmur3 of `salt.user`, scaled."""
-    return mmh3.hash(f"{salt}.{user_id}", 0, False) * BUCKETS >> _HASH_BITS  # noqa: FBT003 - mmh3's third is `signed`
+    """Return a user's bucket, 0 to `BUCKETS` - 1: 32-bit murmur3 of `salt.user`, scaled.
+
+    Raises:
+        UnicodeEncodeError: The user's id is no Unicode text. (mmh3 itself, given such text, ends the process.)
+    """
+    return mmh3.mmh3_32_uintdigest(f"{salt}.{user_id}".encode()) * BUCKETS >> _HASH_BITS
 
 
 def below(salt: str, limit: int) -> Callable[[str], bool]:
     """Return what says whether a user's bucket is below a limit, with everything worked out that can be."""
-    prefix, murmur3 = f"{salt}.", mmh3.hash
+    prefix, murmur3 = f"{salt}.", mmh3.mmh3_32_uintdigest
     # bucket < limit without the division: hash * BUCKETS >> 32 < limit exactly where hash * BUCKETS < limit << 32
     bound = -(-(limit << _HASH_BITS) // BUCKETS)
 
     def is_below(user_id: str) -> bool:
-        return murmur3(prefix + user_id, 0, False) < bound  # noqa: FBT003 - mmh3's third is `signed`
+        return murmur3((prefix + user_id).encode()) < bound
 
     return is_below

@@ -41,7 +41,7 @@ class ErrorCode(enum.StrEnum):
 
     FLAG_NOT_FOUND = "FLAG_NOT_FOUND"
     TARGETING_KEY_MISSING = "TARGETING_KEY_MISSING"
-    GENERAL = "GENERAL"
+    INVALID_CONTEXT = "INVALID_CONTEXT"
 
 
 class Origin(enum.StrEnum):

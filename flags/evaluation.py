@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
+_ODD_CONTEXT = (TypeError, ValueError, AttributeError)
+"""What a user that is no text, or attributes that are no mapping, raise where they are looked at."""
+
 _MISSING_DETAIL = "there is no such flag"
 
 
@@ -111,7 +114,7 @@ class Snapshot:
             raise _unknown(name, self._deciders) from None
         try:
             return decide(user_id, attributes).value is True
-        except Exception:  # noqa: BLE001 - evaluation's guard: whoever asks with odd types is nobody's user
+        except _ODD_CONTEXT:  # whoever is no text is nobody's user; `evaluate` says so
             return False
 
     def evaluate(self, name: str, context: Context, default: Any = None) -> Evaluation:
@@ -127,8 +130,8 @@ class Snapshot:
             return _failed(default, ErrorCode.FLAG_NOT_FOUND, _MISSING_DETAIL)
         try:
             return decide(context.user_id, context.attributes)
-        except Exception as error:  # noqa: BLE001 - evaluation's guard: a caller's odd types are answered, and told to it
-            return _failed(default, ErrorCode.GENERAL, f"the context cannot be read: {type(error).__name__}")
+        except Exception as error:  # noqa: BLE001 - evaluation's guard: what a caller's odd context raises is told to it
+            return _failed(default, ErrorCode.INVALID_CONTEXT, f"the context cannot be read: {type(error).__name__}")
 
 
 def digest(changes: Mapping[str, FlagChange]) -> str:

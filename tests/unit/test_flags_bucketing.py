@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmh3
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -69,3 +70,8 @@ def test_two_flags_pick_their_users_independently() -> None:
 )
 def test_a_percentage_goes_in_steps_of_a_thousandth(percentage: float, whole: bool) -> None:  # noqa: FBT001 - a parameter
     assert is_whole_step(percentage) == whole
+
+
+def test_a_user_stays_in_their_bucket_from_release_to_release() -> None:
+    assert mmh3.mmh3_32_uintdigest(b"hello") == 0x248BFA47  # murmur3, x86, 32 bits, seed 0
+    assert (bucket("quality_mode", "user-7"), bucket("a", "ä")) == (40189, 91522)

@@ -187,6 +187,14 @@ def test_a_flag_that_does_not_exist_has_the_callers_default() -> None:
     assert (answer.value, answer.error_code) == ("blue", ErrorCode.FLAG_NOT_FOUND)
 
 
+def test_a_context_that_cannot_be_read_is_answered_with_the_callers_default() -> None:
+    flags = snapshot(flag(rollout_percentage=50.0))
+    for user in (7, b"ada", "\ud800"):
+        answer = flags.evaluate("target", Context(user_id=user), default=True)  # type: ignore[arg-type]  # which is the point
+        assert (answer.value, answer.error_code) == (True, ErrorCode.INVALID_CONTEXT)
+        assert not flags.enabled("target", user)  # type: ignore[arg-type]  # likewise
+
+
 values = st.one_of(st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.text(max_size=8))
 anything = st.recursive(
     st.none() | st.binary() | st.floats() | values,
