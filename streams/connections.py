@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+_IDLE_SECONDS = 75.0
+"""After a request, until the next: aiohttp would keep an idle connection for an hour, and so a place of the few."""
+
 _TOO_MANY = (
     b"HTTP/1.1 503 Service Unavailable\r\n"
     b"Content-Type: application/json; charset=utf-8\r\n"
@@ -41,7 +44,7 @@ def connector(server: web.Server, *, max_connections: int) -> Callable[[], async
     def connect() -> asyncio.Protocol:
         if len(server.connections) >= max_connections:
             return _Refusal()
-        return _Connection(server, loop=loop, access_log=None)  # type: ignore[arg-type]  # None: no access log
+        return _Connection(server, loop=loop, access_log=None, keepalive_timeout=_IDLE_SECONDS)  # type: ignore[arg-type]  # None: no access log
 
     return connect
 

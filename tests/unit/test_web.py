@@ -84,6 +84,14 @@ async def test_a_connection_too_many_is_answered_503_and_those_there_go_on(serve
                 pass
 
 
+async def test_a_connection_that_asks_nothing_more_is_closed(
+    server: WebServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streams.connections._IDLE_SECONDS", 0.05)
+    status, _, body = await answer_to(server, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert (status, body) == (200, b"answered")
+
+
 async def _text(session: aiohttp.ClientSession, url: str) -> str:
     async with session.get(url) as response:
         return await response.text()
