@@ -171,16 +171,17 @@ def test_flags_are_followed_across_a_stop_and_start_of_the_broker(tmp_path: Path
         assert follower.snapshot.enabled("caching")
 
 
-def test_a_topic_made_anew_is_followed_from_its_beginning(topics: FlagTopics) -> None:
+@pytest.mark.parametrize("flips", [1, 20], ids=["shorter than before", "longer than before"])
+def test_a_topic_made_anew_is_followed_from_its_beginning(topics: FlagTopics, flips: int) -> None:
     follower, writer = topics.follower(), topics.writer()
     for flip in range(5):
         writer.write(turn("caching", on=bool(flip % 2)))
     wait_until(lambda: follower.snapshot.revision == 5, "the changes are applied")
     topics.delete_changelog()
     topics.create()
-    after = topics.writer().write(turn("quality_mode", on=True))
-    assert after.revision == 6  # the audit remembers how far they had come
-    wait_until(lambda: dict(follower.snapshot.changes) == {"quality_mode": after}, "only the new log counts")
+    after = [topics.writer().write(turn("quality_mode", on=bool(flip % 2))) for flip in range(flips)]
+    assert after[0].revision == 6  # the audit remembers how far they had come
+    wait_until(lambda: dict(follower.snapshot.changes) == {"quality_mode": after[-1]}, "only the new log counts")
 
 
 def test_a_worker_starts_with_the_flags_it_had_though_the_broker_is_away(topics: FlagTopics) -> None:
