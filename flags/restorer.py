@@ -51,10 +51,11 @@ class Restorer:
         self._noticed.set()
 
     def stop(self, seconds: float = 5.0) -> None:
-        """Stop; what is damaged still will be noticed at the next start."""
+        """Stop, started or not; what is damaged still will be noticed at the next start."""
         self._stopping.set()
         self._noticed.set()
-        self._thread.join(seconds)
+        if self._thread.is_alive():
+            self._thread.join(seconds)
 
     def _run(self) -> None:
         while self._noticed.wait() and not self._stopping.is_set():
