@@ -27,6 +27,10 @@ _log = structlog.get_logger(__name__)
 _POLL_SECONDS = 0.1
 _TIMEOUT_MS = 2_000
 """For a record to be delivered: a person may be waiting."""
+_ANSWER_SECONDS = 5.0
+"""Until nobody knows: a fatal error can cut off the callbacks that would tell, and two timeouts have passed then."""
+_FATALITIES = (KafkaException, SystemError)
+"""What polling raises over a fatal error; the latter where a callback was under way, with the former as its cause."""
 
 
 class Publisher(Service):
@@ -71,19 +75,24 @@ class Publisher(Service):
                 self._renew_if_fatal(producer, error.args[0])
                 raise UnavailableError(f"The producer cannot send it: {error.args[0].str()}.") from error
             deliveries.append(delivery)
-        await asyncio.gather(*deliveries)
+        try:
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                await asyncio.gather(*deliveries)
+        except TimeoutError as error:
+            raise UnavailableError("Nobody knows whether the broker took it.") from error
 
     async def on_start(self) -> None:
         """Make the producer; it connects by itself, whenever the broker is there."""
         self._producer = self._new_producer()
-        self._poller = threading.Thread(target=self._poll, name="publisher", daemon=True)
+        loop = asyncio.get_running_loop()
+        self._poller = threading.Thread(target=self._poll, args=[loop], name="publisher", daemon=True)
         self._poller.start()
 
     async def on_stop(self) -> None:
         """Let what is under way be delivered."""
         producer, self._producer = self._producer, None
         if producer is not None:
-            await asyncio.to_thread(producer.flush, _TIMEOUT_MS / 1000)
+            await asyncio.to_thread(_flush, producer)
         await asyncio.gather(*self._drains)
         self._ending.set()
         if self._poller is not None:  # a service that was never started is stopped, too
@@ -95,27 +104,42 @@ class Publisher(Service):
     def _renew_if_fatal(self, producer: Producer, error: KafkaError) -> None:
         """Replace a producer that will take nothing more; called on the loop, once for each record that says so."""
         fatal = error.fatal() or error.code() == KafkaError._FATAL  # noqa: SLF001 - that is its public name
-        if not fatal or producer is not self._producer:
+        if fatal:
+            self._renew(producer, error.str())
+
+    def _renew(self, producer: Producer, reason: str) -> None:
+        if producer is not self._producer:
             return
-        _log.warning("publisher_renewed", reason=error.str())
+        _log.warning("publisher_renewed", reason=reason)
         self._producer = self._new_producer()
         drain = asyncio.create_task(asyncio.to_thread(_drain, producer))
         self._drains.add(drain)
         drain.add_done_callback(self._drains.discard)
 
-    def _poll(self) -> None:
+    def _poll(self, loop: asyncio.AbstractEventLoop) -> None:
         while not self._ending.is_set():
             producer = self._producer
             if producer is None:
                 self._ending.wait(_POLL_SECONDS)
             else:
-                producer.poll(_POLL_SECONDS)
+                try:
+                    producer.poll(_POLL_SECONDS)
+                except _FATALITIES as error:
+                    loop.call_soon_threadsafe(self._renew, producer, str(error.__cause__ or error))
 
 
 def _drain(producer: Producer) -> None:
     """Give up what a producer still has, so that who waits for it is told."""
     producer.purge()
-    producer.flush(_TIMEOUT_MS / 1000)
+    _flush(producer)
+
+
+def _flush(producer: Producer) -> None:
+    """Wait for what is under way, as long as a delivery may take."""
+    try:
+        producer.flush(_TIMEOUT_MS / 1000)
+    except _FATALITIES as error:
+        _log.warning("publisher_flush_cut_off", reason=str(error.__cause__ or error))
 
 
 def _teller(

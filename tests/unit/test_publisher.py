@@ -69,6 +69,9 @@ class FatalOnce:
             self._answers.append(lambda: on_delivery(KafkaError(KafkaError._PURGE_QUEUE), None))
 
     def poll(self, _seconds: float) -> None:
+        if not self._sound and self._answers and self.breaks == "at a poll":
+            self._answers.clear()  # whoever waits is never told
+            raise KafkaException(KafkaError(KafkaError._FATAL, fatal=True))
         if self._answers and (self._sound or len(self._answers) > 1):
             self._answers.popleft()()
 
@@ -80,13 +83,14 @@ class FatalOnce:
             self._answers.popleft()()
 
 
-@pytest.mark.parametrize("breaks", ["at once", "at delivery"])
+@pytest.mark.parametrize("breaks", ["at once", "at delivery", "at a poll"])
 async def test_a_producer_that_broke_for_good_is_replaced_for_the_next_call(
     breaks: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(FatalOnce, "made", 0, raising=False)
     monkeypatch.setattr(FatalOnce, "breaks", breaks, raising=False)
     monkeypatch.setattr("streams.publisher.Producer", FatalOnce)
+    monkeypatch.setattr("streams.publisher._ANSWER_SECONDS", 0.5)
     publisher = Publisher(Settings())
     await publisher.on_start()
     calls = [publisher.publish([_record(b"{}")]) for _ in range(2 if breaks == "at delivery" else 1)]
