@@ -88,6 +88,7 @@ class Writer:
         self._topic = topic
         self._audit_topic = audit_topic
         self._lock = threading.Lock()
+        self._closing = threading.Event()
         self._producer: Producer | None = None
         self._consumer: Consumer | None = None
         self._log = _Log()
@@ -139,13 +140,23 @@ class Writer:
             self._read_to_end()
             return self._log.fold
 
-    def close(self) -> None:
-        """Let go of the broker. The turn stays free for whoever wants it."""
-        with self._lock:
+    def close(self, seconds: float = 5.0) -> None:
+        """Let go of the broker; a change under way is given up. The turn stays free for whoever wants it.
+
+        Args:
+            seconds: How long a call to a broker that is away may still take; after that it is left to its thread.
+        """
+        self._closing.set()
+        if not self._lock.acquire(timeout=seconds):
+            _log.warning("flags_writer_left_open")
+            return
+        try:
             self._producer = None
             if self._consumer is not None:
                 self._consumer.close()
                 self._consumer = None
+        finally:
+            self._lock.release()
 
     def _in_turn(self, name: str, propose_change: Callable[[Fold, int], FlagChange | None]) -> FlagChange | None:
         """Propose a change of what the log says at its end, and write it; again for as long as others come between.
@@ -153,7 +164,7 @@ class Writer:
         Whether a commit that failed was made all the same is seen in the log, once the turn is ours again.
         """
         attempted: FlagChange | None = None
-        turns = _Turns(name)
+        turns = _Turns(name, self._closing)
         with self._lock:
             while True:
                 try:
@@ -321,8 +332,9 @@ def _until_done(call: Callable[[], None]) -> None:
 class _Turns:
     """How often, and for how long, one change tries to get a turn."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, closing: threading.Event) -> None:
         self._name = name
+        self._closing = closing
         self._lost = 0
         self._deadline = time.monotonic() + _PATIENCE_SECONDS
 
@@ -343,7 +355,8 @@ class _Turns:
                 f"The broker did not take the change of {self._name}: {error.str()}. It may have been made."
             ) from failure
         longest = min(_LONGEST_WAIT_SECONDS, _FIRST_WAIT_SECONDS * 2**self._lost)
-        time.sleep(random.uniform(0, longest))  # noqa: S311 - no secret
+        if self._closing.wait(random.uniform(0, longest)):  # noqa: S311 - no secret
+            raise UnavailableError(f"Stopped before {self._name} could be changed.")
 
 
 def _now() -> str:

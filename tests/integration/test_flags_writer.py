@@ -16,7 +16,7 @@ from flags.changelog import Fold, read_change
 from flags.clients import writer_config
 from flags.edits import Edit
 from flags.errors import InvalidFlagError, PreconditionFailedError
-from schemas.errors import UnknownFlagError
+from schemas.errors import UnavailableError, UnknownFlagError
 from tests.kit.flags import FlagTopics, Seen, turn
 from tests.kit.waiting import wait_until
 
@@ -138,6 +138,22 @@ def test_what_a_writer_left_open_is_taken_back_by_the_next(topics: FlagTopics) -
     wait_until(lambda: follower.snapshot.revision == 2, "the change is applied")
     assert not follower.damaged
     assert b"half a change" not in {record.value for record in topics.records()}
+
+
+def test_a_writer_can_be_closed_while_the_broker_is_away(topics: FlagTopics) -> None:
+    topics.client["bootstrap.servers"] = "127.0.0.1:1"
+    writer, ended = topics.writer(), threading.Event()
+
+    def write() -> None:
+        with pytest.raises(UnavailableError):
+            writer.write(turn("caching", on=False))
+        ended.set()
+
+    threading.Thread(target=write, daemon=True).start()
+    begun = time.monotonic()
+    writer.close(seconds=0.5)
+    assert time.monotonic() - begun < 2
+    assert ended.wait(30)
 
 
 class Stopwatch(Seen):
