@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 import msgspec
 
+from infra.bench.flags import bench_flags
 from infra.bench.intake import bench_intake
 from infra.bench.report import render
 from infra.cli.session import begin
@@ -31,6 +32,24 @@ def intake(*, events: int, rounds: int, partitions: int, as_json: bool) -> None:
         events=events,
         rounds=rounds,
         partitions=partitions,
+        say=lambda message: click.echo(message, err=True),
+    )
+    click.echo(msgspec.json.encode(report) if as_json else render(report))
+
+
+@command.command
+@click.option("--flips", type=click.IntRange(100, 1_000_000), default=1_000, show_default=True, help="Changes timed.")
+@click.option("--followers", type=click.IntRange(1, 100), default=8, show_default=True, help="Processes that follow.")
+@click.option("--json", "as_json", is_flag=True, help="Print one object and nothing else on standard output.")
+def flags(*, flips: int, followers: int, as_json: bool) -> None:
+    """Milliseconds until a flag change is applied in every process, and microseconds to ask for a flag.
+
+    Uses the broker that the settings name, else an embedded one in a folder of its own.
+    """
+    report = bench_flags(
+        begin(),
+        flips=flips,
+        followers=followers,
         say=lambda message: click.echo(message, err=True),
     )
     click.echo(msgspec.json.encode(report) if as_json else render(report))
