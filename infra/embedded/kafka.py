@@ -100,7 +100,7 @@ def _format(java: list[str], properties: Path) -> None:
     """Write the cluster's identity into an empty log folder."""
     cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
     command = [*java, "-XX:TieredStopAtLevel=1", "kafka.tools.StorageTool"]
-    command += ["format", "--cluster-id", cluster, "--config", str(properties)]
+    command += ["format", f"--cluster-id={cluster}", "--config", str(properties)]
     formatted = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     if formatted.returncode != 0:
         said = last_complaint(formatted.stdout + formatted.stderr)
