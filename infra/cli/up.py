@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
+import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -124,7 +127,8 @@ def _start_worker(stack: contextlib.ExitStack, settings: Settings, screen: Scree
 
 def _where_to_look(settings: Settings, worker: WorkerProcess, servers: EmbeddedServers) -> str:
     web = f"http://127.0.0.1:{settings.web.port}"
-    logs = [worker.log_file, *(server.log_file for server in servers.servers)]
+    logs = [_from_here(log) for log in (worker.log_file, *(server.log_file for server in servers.servers))]
+    us = "intentstream" if shutil.which("intentstream") else sys.argv[0]
     return f"""
 Where to look
   health    {web}/health   {web}/health/ready
@@ -132,10 +136,16 @@ Where to look
   ask it    curl -s {web}/api/v1/intents/classify -H 'content-type: application/json' \\
               -d '{{"text": "where is my parcel?", "user_id": "me"}}'
   topics    {UTTERANCES}  {RESULTS}  {FEEDBACK}  on {settings.kafka_servers}
-  follow    intentstream tail results
-  publish   echo "where is my parcel?" | intentstream produce
-  logs      {"  ".join(str(log) for log in logs)}
+  follow    {us} tail results
+  publish   echo "where is my parcel?" | {us} produce
+  logs      {"  ".join(logs)}
 """
+
+
+def _from_here(path: Path) -> str:
+    """Return a path as a person in this folder would type it."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def _with_known_port(settings: Settings) -> Settings:
