@@ -44,9 +44,19 @@ def client_config(settings: Settings) -> Config:
     return config
 
 
+_admin_clients: list[AdminClient] = []
+"""All of them, to the end of the process.
+
+An answer holds its client until the thread that brought it lets go. If ours was gone by then, librdkafka would be asked
+to destroy the client on its own thread, and aborts the process.
+"""
+
+
 def admin_client(settings: Settings) -> AdminClient:
-    """Return a client for topics and groups."""
-    return AdminClient(client_config(settings))
+    """Return a client for topics and groups; make few."""
+    client = AdminClient(client_config(settings))
+    _admin_clients.append(client)
+    return client
 
 
 def intake_consumer_config(settings: Settings) -> Config:

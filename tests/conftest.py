@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from confluent_kafka.admin import AdminClient
 
 from infra.embedded.kafka import KafkaProgram
 from infra.embedded.ports import free_port
@@ -45,6 +46,21 @@ class NamedServer(EmbeddedServer):
 
     def suspend(self) -> None:
         self._spare()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _admin_clients_outlive_their_answers() -> Iterator[None]:
+    """Keep every admin client to the end: see `streams.clients.admin_client`."""
+    kept = []
+    made = AdminClient.__init__
+
+    def make_and_keep(client: AdminClient, *arguments: Any, **options: Any) -> None:
+        made(client, *arguments, **options)
+        kept.append(client)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(AdminClient, "__init__", make_and_keep)
+        yield
 
 
 @pytest.fixture(scope="session")
