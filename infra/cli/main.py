@@ -5,6 +5,7 @@ Imports next to nothing, so that `--help` and a mistyped name are answered at on
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import importlib
 import os
@@ -72,8 +73,16 @@ def cli() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run one command and exit with its code."""
-    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+    """Run one command and exit with its code.
+
+    Without the interpreter's own ending: what had to be closed is closed by then, and a daemon thread that is still in
+    native code, a model being loaded or a broker being asked, would abort the process on its way out.
+    """
+    exit_code = run(sys.argv[1:] if arguments is None else arguments)
+    with contextlib.suppress(OSError, ValueError):  # whoever read us may be gone
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(exit_code)
 
 
 def run(arguments: Sequence[str]) -> int:
