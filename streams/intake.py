@@ -47,10 +47,13 @@ _RETRY_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0)
 
 
 class IntakeObserver(Protocol):
-    """Who wants to know how far behind the intake is."""
+    """Who wants to know how far behind the intake is, and what it survived."""
 
     def lagging(self, lag: dict[tuple[str, int], int]) -> None:
         """Show the records not fetched yet, by topic and partition."""
+
+    def unexpected(self, guard: str) -> None:
+        """Count an error that only a guard which catches all has caught."""
 
 
 class Intake(Service):
@@ -103,6 +106,7 @@ class Intake(Service):
             self._committing.submit(self._exchange.give_up, batch)
             if not isinstance(error, Exception):
                 raise
+            self._observer.unexpected("answer")
             _log.error("intake_batch_given_up", records=len(batch.records), **describe_fault(error))
             await self.sleep(_GIVEN_UP_SECONDS)
             return
@@ -167,6 +171,7 @@ class Intake(Service):
     def _committed(self, commit: asyncio.Future[bool]) -> None:
         self._commit = None
         if not commit.cancelled() and (error := commit.exception()) is not None:
+            self._observer.unexpected("commit")
             _log.critical("intake_commit_broken", **describe_fault(error))
         self._commit_answered()
 
@@ -186,6 +191,7 @@ class Intake(Service):
         except MemberFencedError as error:
             await self.crash(error)
         except Exception as error:  # noqa: BLE001 - the fetch's guard: without it a bug would be a stalled worker
+            self._observer.unexpected("fetch")
             _log.critical("intake_fetch_failed", **describe_fault(error))
             await self.crash(error)
 

@@ -35,19 +35,33 @@ class HeldExchange:
         self.given_up.append(batch.number)
 
 
+class Counted(list[str]):
+    """An observer that remembers which guards caught something."""
+
+    def lagging(self, lag: dict[tuple[str, int], int]) -> None: ...
+
+    def unexpected(self, guard: str) -> None:
+        self.append(guard)
+
+
+@pytest.fixture
+def counted() -> Counted:
+    return Counted()
+
+
 @pytest.fixture
 def exchange() -> HeldExchange:
     return HeldExchange()
 
 
 @pytest.fixture
-async def intake(exchange: HeldExchange) -> Intake:
+async def intake(exchange: HeldExchange, counted: Counted) -> Intake:
     return Intake(
         exchange=cast("Any", exchange),
         channel=cast("Any", None),
         settings=IntakeSettings(max_batch_records=MAX_RECORDS),
         prepare=lambda: None,
-        observer=cast("Any", None),
+        observer=counted,
     )
 
 
@@ -105,8 +119,8 @@ async def test_an_agent_is_held_back_while_a_largest_batch_waits_to_be_committed
     await asyncio.wait_for(held_back, 10)
 
 
-async def test_a_batch_whose_answer_fails_is_given_up_and_the_agent_lives(
-    exchange: HeldExchange, intake: Intake, monkeypatch: pytest.MonkeyPatch
+async def test_a_batch_whose_answer_fails_is_given_up_and_counted_and_the_agent_lives(
+    exchange: HeldExchange, intake: Intake, counted: Counted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def fail(_batch: Batch) -> list[Outgoing]:
         raise RuntimeError
@@ -118,6 +132,7 @@ async def test_a_batch_whose_answer_fails_is_given_up_and_the_agent_lives(
     await intake.answer(batch(7), fail)
     await asyncio.wrap_future(intake._committing.submit(lambda: None))
     assert (exchange.given_up, exchange.committed) == ([7], [])
+    assert counted == ["answer"]
 
 
 def test_joined_batches_hold_all_records_in_order_and_count_as_many_fetches() -> None:
