@@ -15,6 +15,7 @@ from schemas.events import (
     Correction,
     FlagChange,
     ModelRelease,
+    Presence,
     Result,
     ReviewRequest,
     Utterance,
@@ -50,6 +51,8 @@ OPERATIONS = (
     Operation("sendFlagHistory", "send", topics.FLAGS_AUDIT, (FlagChange,), "Keep every change of a flag."),
     Operation("sendReleases", "send", topics.MODELS, (ModelRelease,), "Publish models."),
     Operation("receiveReleases", "receive", topics.MODELS, (ModelRelease,), "Follow the models to serve."),
+    Operation("sendPresence", "send", topics.WORKERS, (Presence,), "Say that a worker is there, and what it applied."),
+    Operation("receivePresence", "receive", topics.WORKERS, (Presence,), "Know which workers are there."),
     Operation("sendDeadLetters", "send", topics.DEAD_LETTERS, (), "Set aside what is no utterance."),
 )
 

@@ -95,7 +95,16 @@ class Result(_Event, frozen=True, kw_only=True):
     tried: Annotated[tuple[Attempt, ...], Meta(description="Every tier's turn, in order.")]
     degraded: Annotated[bool, Meta(description="Whether a tier that should have answered could not.")] = False
     strategy: str
-    experiment_arm: str | None = None
+    experiment_arm: Annotated[
+        str | None, Meta(description="Which arm of the running experiment the user is in, if in any.")
+    ] = None
+    exposures: Annotated[
+        dict[str, str],
+        Meta(
+            description="The variant this user had of each flag under a rollout or experiment, by flag, where chance "
+            "(the user's bucket) decided: those who can be compared."
+        ),
+    ] = {}
     release: Annotated[str, Meta(description="The model release that answered.")]
     flags_revision: Annotated[int, Meta(ge=0)] = 0
     corrections_revision: Annotated[int, Meta(ge=0)] = 0
@@ -180,6 +189,57 @@ class Prerequisite(_Event, frozen=True, kw_only=True):
     variant: str = "on"
 
 
+class Guardrail(_Event, frozen=True, kw_only=True):
+    """What may not get worse for those who have a flag than for those who have not, at the same time."""
+
+    metric: Literal["error_rate", "degraded_rate", "p95_latency", "correction_rate"]
+    tolerated_ratio: Annotated[
+        float, Meta(ge=1, le=100, description="How many times as bad it may be; above that is a breach.")
+    ] = 1.0
+
+
+class Rollout(_Event, frozen=True, kw_only=True):
+    """How a flag climbs by itself, and how far it has come."""
+
+    steps: Annotated[tuple[float, ...], Meta(min_length=1, max_length=100, description="Percentages, rising.")]
+    guardrails: Annotated[tuple[Guardrail, ...], Meta(min_length=1, max_length=4)]
+    state: Literal["running", "paused", "finished", "rolled_back", "aborted"] = "running"
+    step: Annotated[int, Meta(ge=0, description="Which of the steps the flag stands at, from 0.")] = 0
+    entered_at: Annotated[str, Meta(description="When it came to this step: evidence counts from here. RFC 3339, UTC.")]
+    step_seconds: Annotated[Seconds, Meta(description="The least time at a step.")] = 60.0
+    step_utterances: Annotated[
+        int, Meta(ge=1, description="The least utterances of those who have the flag, and of those who have not.")
+    ] = 1_000
+    dry_run: Annotated[bool, Meta(description="Verdicts are logged and shown, and nothing is changed.")] = False
+
+
+class Experiment(_Event, frozen=True, kw_only=True):
+    """A comparison of routing strategies: the flag's variants are its arms, by name; their values are strategies."""
+
+    control: Annotated[str, Meta(description="The variant that the others are held against.")]
+    metric: Annotated[
+        Literal["error_rate", "degraded_rate", "correction_rate", "latency", "cost"],
+        Meta(description="What decides; the others are shown."),
+    ] = "correction_rate"
+    state: Literal["running", "concluded"] = "running"
+    started_at: Annotated[str, Meta(description="Evidence counts from here. RFC 3339, UTC.")]
+    winner: Annotated[str | None, Meta(description="Of a concluded one: the arm that everyone gets now.")] = None
+
+
+class Presence(_Event, frozen=True, kw_only=True):
+    """A worker is there and has applied what it says, on `intents.workers.v1`; a clean stop deletes it."""
+
+    worker_id: Identifier
+    roles: tuple[str, ...] = ("classify",)
+    partitions: Annotated[tuple[int, ...], Meta(description="Of `intents.utterances.v1`, assigned to it.")] = ()
+    flags_revision: Annotated[int, Meta(ge=0)] = 0
+    corrections_revision: Annotated[int, Meta(ge=0)] = 0
+    release: str | None = None
+    started_at: Annotated[str, Meta(description="RFC 3339, UTC; tells one life of a worker from the next.")]
+    seen_at: Annotated[str, Meta(description="RFC 3339, UTC.")]
+    expires_seconds: Annotated[Seconds, Meta(description="Not heard of for so long, it counts as dead.")] = 6.0
+
+
 class FlagChange(_Event, frozen=True, kw_only=True):
     """The latest state of one flag, on `intents.flags.v1`; every state it ever had, on `intents.flags-audit.v1`."""
 
@@ -203,6 +263,8 @@ class FlagChange(_Event, frozen=True, kw_only=True):
     kind: Annotated[
         Literal["flag", "segment"], Meta(description="A segment is on for its members; only `in_segment` asks it.")
     ] = "flag"
+    rollout: Annotated[Rollout | None, Meta(description="Set while and after it climbs by itself.")] = None
+    experiment: Annotated[Experiment | None, Meta(description="Set if its variants are arms.")] = None
     owner: Annotated[str, Meta(description="Who is asked about it.")] = ""
     description: Annotated[str, Meta(description="What being on does.")] = ""
     remove_after: Annotated[dt.date | None, Meta(description="When it should be gone.")] = None
@@ -245,6 +307,7 @@ EVENT_TYPES: dict[str, type[_Event]] = {
     "intentstream.confirmation.v1": Confirmation,
     "intentstream.flag-change.v1": FlagChange,
     "intentstream.model-release.v1": ModelRelease,
+    "intentstream.presence.v1": Presence,
 }
 """`ce_type` of each event that travels as CloudEvents."""
 

@@ -13,6 +13,7 @@ from schemas.events import (
     ModelRelease,
     Outcome,
     Prerequisite,
+    Presence,
     Result,
     ReviewRequest,
     Rule,
@@ -99,5 +100,12 @@ EXAMPLES = {
         value=b"{}",
         headers=(("content-type", b"application/json"),),
     ),
+    "intentstream.presence.v1": Presence(
+        worker_id="worker-1",
+        partitions=(0, 3, 5),
+        flags_revision=41,
+        release="bundled-1",
+        started_at="2026-11-23T09:00:00.000Z",
+        seen_at="2026-11-23T09:12:31.250Z",
+    ),
 }
-"""By name, as in `schemas.json_schema.SCHEMA_NAMES`."""

@@ -23,7 +23,16 @@ from confluent_kafka.admin import (
 )
 
 from schemas.errors import UnavailableError
-from schemas.events import Confirmation, Correction, FlagChange, ModelRelease, Result, ReviewRequest, Utterance
+from schemas.events import (
+    Confirmation,
+    Correction,
+    FlagChange,
+    ModelRelease,
+    Presence,
+    Result,
+    ReviewRequest,
+    Utterance,
+)
 from streams.clients import MAX_RECORD_BYTES
 
 if TYPE_CHECKING:
@@ -138,6 +147,7 @@ TOPICS: tuple[TopicSpec, ...] = (
         description="Presence of workers; a clean stop deletes the record.",
         partitions=1,
         compacted=True,
+        events=(Presence,),
     ),
     TopicSpec(
         name=DEAD_LETTERS,
