@@ -65,10 +65,14 @@ class Snapshot:
     Attributes:
         revision: Of the last change it knows.
         changes: As they were given.
+        asked_attributes: What rules ask of an utterance besides its user: those who agree in these, and in their user,
+            get the same answers.
+        compared: The flags whose users are being compared, be it that they climb by themselves or that their variants
+            are arms.
         warnings: What contradicts itself and how it is settled, a sentence each.
     """
 
-    __slots__ = ("_deciders", "changes", "revision", "warnings")
+    __slots__ = ("_deciders", "asked_attributes", "changes", "compared", "revision", "warnings")
 
     def __init__(
         self,
@@ -85,6 +89,8 @@ class Snapshot:
         self.revision = revision
         self.changes: Mapping[str, FlagChange] = MappingProxyType(dict(changes))
         self._deciders = _Compilation(overrides or {}, self.changes, origin).deciders()
+        self.asked_attributes = _asked_attributes(self.changes)
+        self.compared = tuple(sorted(name for name, change in self.changes.items() if _is_compared(change)))
         self.warnings = _contradictions(overrides or {}, self.changes)
 
     @property
@@ -173,6 +179,16 @@ class _Compilation:
         if decide is None:
             return lambda _user_id, _attributes: False
         return lambda user_id, attributes: decide(user_id, attributes).value is True
+
+
+def _asked_attributes(changes: Mapping[str, FlagChange]) -> tuple[str, ...]:
+    conditions = (each for change in changes.values() for rule in change.rules for each in rule.conditions)
+    return tuple(sorted({each.attribute for each in conditions} - {"", "user_id"}))
+
+
+def _is_compared(change: FlagChange) -> bool:
+    climbs = change.rollout is not None and change.rollout.state in {"running", "paused"}
+    return not change.deleted and (climbs or (change.experiment is not None and change.experiment.state == "running"))
 
 
 def _contradictions(overrides: Mapping[str, bool], changes: Mapping[str, FlagChange]) -> tuple[str, ...]:

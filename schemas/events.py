@@ -78,7 +78,9 @@ class Timings(_Event, frozen=True, kw_only=True):
     """Where an utterance's time went."""
 
     queue_seconds: Annotated[Seconds, Meta(description="From the record's timestamp to the start of classification.")]
-    classify_seconds: Annotated[Seconds, Meta(description="In the chain, as part of its batch.")]
+    classify_seconds: Annotated[
+        Seconds, Meta(description="In the chain, with those of its batch that went the same way.")
+    ]
 
 
 class Result(_Event, frozen=True, kw_only=True):

@@ -143,12 +143,11 @@ class Classify:
         self, requests: Sequence[Request], decisions: Sequence[Decision], begun: float
     ) -> tuple[list[Result], list[Outgoing]]:
         """Return the results and their records, and those of the review requests."""
-        now = time.time()
-        time_text, seconds = timestamp(now), max(0.0, now - begun)
+        time_text = timestamp(time.time())
         results, outgoing = [], []
         for (record, source, received), decision in zip(requests, decisions, strict=True):
-            queued = max(0.0, begun - record.timestamp()[1] / 1000)
-            timings = Timings(queue_seconds=queued, classify_seconds=seconds)
+            queued = max(0.0, begun + decision.waited_seconds - record.timestamp()[1] / 1000)
+            timings = Timings(queue_seconds=queued, classify_seconds=decision.classify_seconds)
             result = result_of(received, decision, timings, source)
             results.append(result)
             outgoing.append(encode_result(result, received, record.key(), source.partition, time_text))

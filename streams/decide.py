@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from flags.evaluation import utterance_attributes
+from flags.compiling import Reason
+from flags.evaluation import Context, utterance_attributes
 from models.router import choose_strategy, route
 from schemas.events import Utterance
 from streams.results import Decision
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Hashable, Sequence
 
     from flags.evaluation import Snapshot
     from models.classifier import Classifier
@@ -48,6 +50,17 @@ class _Way(NamedTuple):
     states: tuple[bool, ...]
 
 
+class _Asker(NamedTuple):
+    """What the flags say to all of a batch who cannot be told apart by them.
+
+    Attributes:
+        exposures: The variant of each flag under comparison, by flag, where chance decided.
+    """
+
+    way: _Way
+    exposures: dict[str, str]
+
+
 class FlaggedClassifier:
     """A classifier steered by flags.
 
@@ -70,24 +83,62 @@ class FlaggedClassifier:
 
     async def decide(self, utterances: Sequence[Received]) -> list[Decision]:
         """Return one decision for each utterance, in their order."""
-        flags, release = self._flags(), self._classifier.release
+        flags, release, begun = self._flags(), self._classifier.release, time.monotonic()
+        askers = _askers(flags, utterances)
         rows: defaultdict[_Way, list[int]] = defaultdict(list)
-        for row, received in enumerate(utterances):
-            rows[_way(flags, received.utterance)].append(row)
+        for row, asker in enumerate(askers):
+            rows[asker.way].append(row)
         decisions: dict[int, Decision] = {}
         for way, those in rows.items():
+            waited = time.monotonic() - begun
             texts = [utterances[row].utterance.text for row in those]
             answers = await self._classifier.classify(texts, way.route, caching=way.caching)
+            took = time.monotonic() - begun - waited
             strategy = way.route.strategy.value
             self._count(way, len(those))
             for row, answer in zip(those, answers, strict=True):
-                decisions[row] = Decision(answer, strategy, release, flags.revision)
+                exposures = askers[row].exposures
+                decisions[row] = Decision(answer, strategy, release, flags.revision, exposures, waited, took)
         return [decisions[row] for row in range(len(utterances))]
 
     def _count(self, way: _Way, utterances: int) -> None:
         if self._observer is not None:
             for flag, state in zip(FLAGS, way.states, strict=True):
                 self._observer.flag_evaluated(flag, "on" if state else "off", utterances)
+
+
+def _askers(flags: Snapshot, utterances: Sequence[Received]) -> list[_Asker]:
+    """Return what the flags say to each utterance's author; who cannot be told apart is asked for once."""
+    known: dict[Hashable, _Asker] = {}
+    askers = []
+    for received in utterances:
+        utterance = received.utterance
+        key = _identity(flags, utterance)
+        asker = known.get(key)
+        if asker is None:
+            asker = known[key] = _Asker(_way(flags, utterance), _exposures(flags, utterance))
+        askers.append(asker)
+    return askers
+
+
+def _identity(flags: Snapshot, utterance: Utterance) -> Hashable:
+    """Return all that the flags look at in an utterance."""
+    if not flags.asked_attributes:
+        return utterance.user_id
+    attributes = utterance_attributes(utterance)
+    return utterance.user_id, *[attributes.get(name) for name in flags.asked_attributes]
+
+
+def _exposures(flags: Snapshot, utterance: Utterance) -> dict[str, str]:
+    """Return the variants that chance gave an utterance's author.
+
+    Whom a rule picked, or who got what everyone gets, is like nobody on the other side, and is left out.
+    """
+    if not flags.compared:
+        return {}
+    context = Context(user_id=utterance.user_id, attributes=utterance_attributes(utterance))
+    answers = ((name, flags.evaluate(name, context)) for name in flags.compared)
+    return {name: answer.variant for name, answer in answers if answer.reason is Reason.SPLIT and answer.variant}
 
 
 def _way(flags: Snapshot, utterance: Utterance) -> _Way:

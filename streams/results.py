@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -13,6 +14,8 @@ from streams.batches import ANY_PARTITION, Outgoing
 from streams.topics import FEEDBACK, RESULTS
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from models.answer import Answer
     from schemas.cloudevents import Received
 
@@ -23,12 +26,21 @@ _MAX_CHOICES = 3
 
 
 class Decision(NamedTuple):
-    """One utterance's answer, and what it was decided under."""
+    """One utterance's answer, and what it was decided under.
+
+    Attributes:
+        exposures: The variants that chance gave the user, by flag.
+        waited_seconds: For those of the batch that went other ways.
+        classify_seconds: What its own way took.
+    """
 
     answer: Answer
     strategy: str
     release: str
     flags_revision: int = 0
+    exposures: Mapping[str, str] = MappingProxyType({})
+    waited_seconds: float = 0.0
+    classify_seconds: float = 0.0
 
 
 def result_of(received: Received, decision: Decision, timings: Timings, source: Source | None) -> Result:
@@ -45,6 +57,7 @@ def result_of(received: Received, decision: Decision, timings: Timings, source: 
         tried=answer.tried,
         degraded=answer.degraded,
         strategy=decision.strategy,
+        exposures=dict(decision.exposures),
         release=decision.release,
         flags_revision=decision.flags_revision,
         cached=answer.cached,

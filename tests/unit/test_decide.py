@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
 
@@ -9,7 +10,7 @@ from flags.evaluation import Snapshot
 from models.answer import Answer
 from models.router import Strategy
 from schemas.cloudevents import Received
-from schemas.events import Utterance
+from schemas.events import Condition, FlagChange, Guardrail, Rollout, Rule, Utterance
 from streams.decide import FlaggedClassifier
 
 if TYPE_CHECKING:
@@ -73,3 +74,78 @@ async def test_a_batch_sees_one_state_of_the_flags() -> None:
     second = await decider.decide([said("d", None)])
     assert {(decision.strategy, decision.flags_revision) for decision in first} == {("quality", 1)}
     assert [(decision.strategy, decision.flags_revision) for decision in second] == [("adaptive", 2)]
+
+
+def under_rollout(percentage: float, **fields: Any) -> Snapshot:
+    rollout = Rollout(
+        steps=(25.0, 100.0), guardrails=(Guardrail(metric="error_rate"),), entered_at="2026-11-23T09:00:00Z"
+    )
+    change = FlagChange(
+        name="beta",
+        enabled=True,
+        rollout_percentage=percentage,
+        rollout=rollout,
+        revision=1,
+        changed_by="tests",
+        changed_at="2026-11-23T09:00:00Z",
+        **fields,
+    )
+    return Snapshot(revision=1, changes={"beta": change})
+
+
+async def exposures(flags: Snapshot, utterances: Sequence[Received]) -> list[dict[str, str]]:
+    decider = FlaggedClassifier(cast("Any", Echo()), lambda: flags)
+    return [dict(decision.exposures) for decision in await decider.decide(utterances)]
+
+
+async def test_a_result_says_on_which_side_of_a_rollout_chance_put_its_user() -> None:
+    flags = under_rollout(25.0)
+    users = [f"user-{number}" for number in range(200)]
+    found = await exposures(flags, [said("a", user) for user in users])
+    assert found == [{"beta": "on" if flags.enabled("beta", user) else "off"} for user in users]
+    assert {exposure["beta"] for exposure in found} == {"on", "off"}
+
+
+async def test_who_has_a_flag_or_not_for_another_reason_than_chance_is_not_compared() -> None:
+    mine = Rule(conditions=(Condition(attribute="plan", operator="equals", values=("gold",)),))
+    gold = Received(Utterance(text="a", id="1", user_id="ada", attributes={"plan": "gold"}))
+    plain = Received(Utterance(text="a", id="2", user_id="ada"))
+    nobody = said("a", None)
+    flags = under_rollout(25.0, rules=(mine,))
+    by_rule, by_chance, without_user = await exposures(flags, [gold, plain, nobody])
+    assert by_rule == without_user == {}
+    assert set(by_chance) == {"beta"}
+    assert await exposures(under_rollout(100.0), [plain]) == [{}]
+    assert await exposures(Snapshot(), [plain]) == [{}]
+
+
+async def test_those_the_flags_can_tell_apart_are_told_apart_within_a_batch() -> None:
+    mine = Rule(conditions=(Condition(attribute="plan", operator="equals", values=("gold",)),))
+    change = FlagChange(
+        name="quality_mode",
+        enabled=True,
+        rollout_percentage=0.0,
+        rules=(mine,),
+        revision=1,
+        changed_by="tests",
+        changed_at="2026-11-23T09:00:00Z",
+    )
+    decider = FlaggedClassifier(
+        cast("Any", Echo()), lambda: Snapshot(revision=1, changes={"quality_mode": change}), Counts()
+    )
+    plans = [{"plan": "gold"}, {}, {"plan": "gold"}, {"plan": "tin"}]
+    said_by_ada = [Received(Utterance(text="a", id="1", user_id="ada", attributes=plan)) for plan in plans]
+    decisions = await decider.decide(said_by_ada)
+    assert [decision.strategy for decision in decisions] == ["quality", "adaptive", "quality", "adaptive"]
+
+
+async def test_a_slow_way_is_not_laid_at_the_door_of_those_who_went_another() -> None:
+    class Slow(Echo):
+        async def classify(self, texts: Sequence[str], route: Route, *, caching: bool) -> list[Answer]:
+            await asyncio.sleep(0.05 if route.strategy is Strategy.PERFORMANCE else 0)
+            return await super().classify(texts, route, caching=caching)
+
+    decider = FlaggedClassifier(cast("Any", Slow()), ByUser)
+    hasty, calm = await decider.decide([said("a", "hasty"), said("b", "calm")])
+    assert hasty.classify_seconds >= 0.05 > calm.classify_seconds
+    assert calm.waited_seconds >= 0.05 > hasty.waited_seconds
