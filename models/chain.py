@@ -16,7 +16,13 @@ import structlog
 from models.answer import NO_TIER, Answer, rank
 from models.breaker import Breaker, BreakerState
 from models.observer import Observer, Unobserved
-from models.prediction import Probabilities, TierBusyError, TierUnavailableError
+from models.prediction import (
+    Probabilities,
+    TierBusyError,
+    TierFailedError,
+    TierTimeoutError,
+    TierUnavailableError,
+)
 from schemas.events import Attempt, Outcome
 
 if TYPE_CHECKING:
@@ -160,6 +166,9 @@ class Chain:
         except TierBusyError as error:
             breaker.failed()
             return _left(tier.name, Outcome.UNAVAILABLE, str(error))
+        except TierFailedError as error:
+            breaker.failed()
+            return _left(tier.name, _outcome_of(error), str(error))
         except TimeoutError:
             breaker.failed()
             return _left(tier.name, Outcome.TIMEOUT, _too_slow(self._limits.tier_deadline_seconds))
@@ -184,6 +193,10 @@ def fault_of(probabilities: Probabilities, shape: tuple[int, int]) -> str | None
     if (probabilities < -_SUM_TOLERANCE).any() or (np.abs(probabilities.sum(axis=1) - 1) > _SUM_TOLERANCE).any():
         return "its answer holds rows that are no probabilities"
     return None
+
+
+def _outcome_of(error: TierFailedError) -> Outcome:
+    return Outcome.TIMEOUT if isinstance(error, TierTimeoutError) else Outcome.FAILED
 
 
 def _too_slow(seconds: float) -> str:

@@ -24,6 +24,14 @@ class TierBusyError(UnavailableError):
     """A tier still hangs in a call that was given up at its deadline; it answers nothing until that call returns."""
 
 
+class TierFailedError(UnavailableError):
+    """A tier gave no answer that can be used. The message says why, for results: it quotes neither texts nor replies."""
+
+
+class TierTimeoutError(TierFailedError):
+    """A tier gave up by itself, before its deadline did."""
+
+
 class Tier(Protocol):
     """One way to classify. The chain wraps each call with a deadline and a circuit breaker."""
 
@@ -37,6 +45,7 @@ class Tier(Protocol):
         Raises:
             TierUnavailableError: There is no model, or it is not loaded yet.
             TierBusyError: An earlier call hangs.
+            TierFailedError: There is no answer that can be used.
         """
 
 

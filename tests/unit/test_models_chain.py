@@ -13,7 +13,7 @@ from models.answer import NO_TIER, Answer
 from models.breaker import BreakerState
 from models.chain import Chain
 from models.local import LocalTier
-from models.prediction import Probabilities, TierUnavailableError
+from models.prediction import Probabilities, TierFailedError, TierTimeoutError, TierUnavailableError
 from schemas import settings
 from schemas.events import Outcome
 
@@ -140,6 +140,16 @@ async def test_a_reason_never_quotes_what_a_tier_raised() -> None:
     chain = chain_of(Scripted("broken", lambda texts: ValueError(f"cannot read {texts[0]}")))
     [answer] = await ask(chain, "broken", texts=["my secret is a zebra"])
     assert "zebra" not in str(answer)
+
+
+@pytest.mark.parametrize(("error", "outcome"), [(TierFailedError, Outcome.FAILED), (TierTimeoutError, Outcome.TIMEOUT)])
+async def test_a_tier_that_says_why_it_failed_is_quoted_and_its_breaker_opens(
+    error: type[TierFailedError], outcome: Outcome
+) -> None:
+    chain = chain_of(Scripted("away", lambda _: error("it answers 500")), breaker_failures=1)
+    [answer] = await ask(chain, "away")
+    assert [(attempt.outcome, attempt.reason) for attempt in answer.tried] == [(outcome, "it answers 500")]
+    assert chain.breakers["away"] is BreakerState.OPEN
 
 
 async def test_a_tier_that_is_not_loaded_is_followed_by_the_next_and_its_breaker_stays_closed() -> None:
