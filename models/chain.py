@@ -163,25 +163,30 @@ class Chain:
         except TierUnavailableError as error:
             breaker.released()
             return _left(tier.name, Outcome.UNAVAILABLE, str(error))
-        except TierBusyError as error:
-            breaker.failed()
-            return _left(tier.name, Outcome.UNAVAILABLE, str(error))
-        except TierFailedError as error:
-            breaker.failed()
-            return _left(tier.name, _outcome_of(error), str(error))
-        except TimeoutError:
-            breaker.failed()
-            return _left(tier.name, Outcome.TIMEOUT, _too_slow(self._limits.tier_deadline_seconds))
         except Exception as error:  # noqa: BLE001 - the guard of the chain: a tier's bug is the next tier's turn
             breaker.failed()
-            _log.warning("tier_failed", tier=tier.name, error=type(error).__name__)
-            # An error's message may quote the text that caused it; its type cannot.
-            return _left(tier.name, Outcome.FAILED, type(error).__name__)
+            return self._failed(tier.name, error)
         if fault := fault_of(probabilities, (len(texts), len(self._labels) + 1)):
             breaker.failed()
             return _left(tier.name, Outcome.FAILED, fault)
         breaker.succeeded()
         return _Turn(Attempt(tier=tier.name, outcome=Outcome.ANSWERED), probabilities)
+
+    def _failed(self, tier: str, error: Exception) -> _Turn:
+        """Say what was wrong with a tier that raised."""
+        match error:
+            case TierBusyError():
+                return _left(tier, Outcome.UNAVAILABLE, str(error))
+            case TierTimeoutError():
+                return _left(tier, Outcome.TIMEOUT, str(error))
+            case TierFailedError():
+                return _left(tier, Outcome.FAILED, str(error))
+            case TimeoutError():
+                return _left(tier, Outcome.TIMEOUT, _too_slow(self._limits.tier_deadline_seconds))
+            case _:
+                _log.warning("tier_failed", tier=tier, error=type(error).__name__)
+                # An error's message may quote the text that caused it; its type cannot.
+                return _left(tier, Outcome.FAILED, type(error).__name__)
 
 
 def fault_of(probabilities: Probabilities, shape: tuple[int, int]) -> str | None:
@@ -193,10 +198,6 @@ def fault_of(probabilities: Probabilities, shape: tuple[int, int]) -> str | None
     if (probabilities < -_SUM_TOLERANCE).any() or (np.abs(probabilities.sum(axis=1) - 1) > _SUM_TOLERANCE).any():
         return "its answer holds rows that are no probabilities"
     return None
-
-
-def _outcome_of(error: TierFailedError) -> Outcome:
-    return Outcome.TIMEOUT if isinstance(error, TierTimeoutError) else Outcome.FAILED
 
 
 def _too_slow(seconds: float) -> str:

@@ -25,7 +25,7 @@ class TierBusyError(UnavailableError):
 
 
 class TierFailedError(UnavailableError):
-    """A tier gave no answer that can be used. The message says why, for results: it quotes neither texts nor replies."""
+    """A tier gave no answer that can be used. The message says why, for results: it never quotes a text."""
 
 
 class TierTimeoutError(TierFailedError):
