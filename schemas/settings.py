@@ -10,10 +10,10 @@ import difflib
 import os
 import socket
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import (
     BaseSettings,
@@ -111,6 +111,53 @@ class Models(_Section):
     threads: int = Field(2, ge=1, le=256, description="Of ONNX Runtime.")
 
 
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+_SERVED_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,199}$"
+
+
+class Remote(_Section):
+    """A server that answers for the tier `distilbert`, in place of a model in this process."""
+
+    kind: Literal["none", "oip", "torchserve"] = Field(
+        "none", description="oip: the Open Inference Protocol v2 over HTTP; torchserve: of this machine only."
+    )
+    url: str | None = Field(None, description="http://host:port of the server.")
+    model: str = Field("distilbert", pattern=_SERVED_NAME, description="What the server calls the model.")
+    version: str | None = Field(
+        None, pattern=_SERVED_NAME, description="Which of its versions; left out: the server's choice."
+    )
+    token: SecretStr | None = Field(None, description="Sent as a bearer token.")
+    release: Path | None = Field(
+        None,
+        description="The folder of the release that the server serves: its labels, and its tokenizer where the server "
+        "takes token ids; left out: the one installed here.",
+    )
+    timeout_seconds: float = Field(1.0, gt=0, le=60, description="Of one request; the tier's deadline ends it, too.")
+    max_batch: int = Field(32, ge=1, le=1_024, description="Texts in one request.")
+    connections: int = Field(4, ge=1, le=256, description="Requests at once.")
+    retries: int = Field(2, ge=0, le=10, description="Of a request that was refused or lost, within the deadline.")
+
+    @field_validator("url")
+    @classmethod
+    def _is_url(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
+        _checked_url(SecretStr(url), ("http", "https"))
+        if not urlsplit(url).hostname or "@" in url or "?" in url or "#" in url:
+            raise PydanticCustomError("url", "Input should be a URL like http://host:port, without user or query")
+        return url.rstrip("/")
+
+    @model_validator(mode="after")
+    def _can_be_asked(self) -> Self:
+        if self.kind != "none" and self.url is None:
+            raise PydanticCustomError("remote", "A remote model needs the url of its server")
+        if self.kind == "torchserve" and urlsplit(self.url).hostname not in _LOOPBACK:
+            raise PydanticCustomError(
+                "remote", "TorchServe is no longer maintained: its url may only name this machine, such as 127.0.0.1"
+            )
+        return self
+
+
 class Cache(_Section):
     """Answers remembered in this process and in Redis."""
 
@@ -205,6 +252,7 @@ class Settings(BaseSettings):
     intake: Intake = Intake()
     chain: Chain = Chain()
     models: Models = Models()
+    remote: Remote = Remote()
     cache: Cache = Cache()
     redis: Redis = Redis()
     postgres: Postgres = Postgres()

@@ -202,3 +202,33 @@ def test_the_table_shows_what_is_set_beside_the_default(monkeypatch: pytest.Monk
 
 def test_every_setting_says_what_it_means() -> None:
     assert [row.name for row in describe_settings(load_settings()) if not row.description] == []
+
+
+@pytest.mark.parametrize(
+    ("variables", "refused"),
+    [
+        pytest.param({"KIND": "oip"}, "needs the url", id="no url"),
+        pytest.param({"KIND": "oip", "URL": "grpc://127.0.0.1:1"}, "REMOTE__URL", id="another scheme"),
+        pytest.param({"KIND": "oip", "URL": "http://planted:planted@127.0.0.1:1"}, "REMOTE__URL", id="a password"),
+        pytest.param({"KIND": "oip", "URL": "http://127.0.0.1:1?planted"}, "REMOTE__URL", id="a query"),
+        pytest.param(
+            {"KIND": "torchserve", "URL": "http://192.0.2.1:1"}, "only name this machine", id="far TorchServe"
+        ),
+        pytest.param({"MODEL": "../planted"}, "REMOTE__MODEL", id="a model that is a path"),
+    ],
+)
+def test_a_remote_model_that_could_not_be_asked_is_refused(
+    variables: dict[str, str], refused: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(f"INTENTSTREAM_REMOTE__{name}", value)
+    [fault] = faults()
+    assert refused in fault
+    assert "planted" not in fault
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:8080", "http://[::1]:8080/", "https://localhost/served"])
+def test_torchserve_may_be_on_this_machine(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INTENTSTREAM_REMOTE__KIND", "torchserve")
+    monkeypatch.setenv("INTENTSTREAM_REMOTE__URL", url)
+    assert load_settings().remote.url == url.rstrip("/")
