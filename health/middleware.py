@@ -8,13 +8,17 @@ import secrets
 import time
 from typing import TYPE_CHECKING
 
+import msgspec
 import structlog
 from aiohttp import hdrs, web
 
 from health.logs import describe_fault
 from schemas.errors import IntentStreamError
+from schemas.problem import PROBLEM_JSON, Problem
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from aiohttp.typedefs import Handler, Middleware
 
     from health.metrics import Metrics
@@ -63,14 +67,14 @@ def measure(metrics: Metrics) -> Middleware:
 
 
 def answer_errors(metrics: Metrics) -> Middleware:
-    """Answer errors with `{"error": {"code", "message"}}`; one nobody expected with an incident id, and no more."""
+    """Answer errors as problem details (RFC 9457); one nobody expected with an incident id, and no more."""
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
             return await handler(request)
         except IntentStreamError as error:
-            return problem(error.http_status, error.code, str(error))
+            return problem(error.http_status, error.code, str(error), headers=error.http_headers, faults=error.faults)
         except web.HTTPException as error:
             if error.status < web.HTTPBadRequest.status_code:
                 raise
@@ -99,15 +103,19 @@ def secure(response: web.StreamResponse) -> None:
         response.headers.setdefault(name, value)
 
 
-def problem(status: int, code: str, message: str, headers: dict[str, str] | None = None) -> web.Response:
+def problem(
+    status: int, code: str, detail: str, *, headers: Mapping[str, str] | None = None, faults: tuple[str, ...] = ()
+) -> web.Response:
     """Return an error as every route of ours answers it."""
-    return web.json_response({"error": {"code": code, "message": message}}, status=status, headers=headers)
+    title = http.HTTPStatus(status).phrase
+    body = msgspec.json.encode(Problem(title=title, status=status, code=code, detail=detail, faults=faults))
+    return web.Response(status=status, body=body, content_type=PROBLEM_JSON, headers=headers)
 
 
-def status_problem(status: int, reason: str | None = None, headers: dict[str, str] | None = None) -> web.Response:
+def status_problem(status: int, reason: str | None = None, headers: Mapping[str, str] | None = None) -> web.Response:
     """Return an error of which the status, or its reason, says everything."""
     reason = reason or http.HTTPStatus(status).phrase
-    return problem(status, _snake_case(reason), f"{reason}.", headers)
+    return problem(status, _snake_case(reason), f"{reason}.", headers=headers)
 
 
 def _route_template(request: web.Request) -> str:

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 
 class IntentStreamError(Exception):
     """Something intentstream refuses or cannot do; the message says what was wrong and what to do.
@@ -9,12 +15,16 @@ class IntentStreamError(Exception):
     Attributes:
         code: A stable word for the kind of fault, for programs.
         http_status: What an HTTP caller is answered.
+        http_headers: What an HTTP answer says besides.
         exit_code: What a shell is answered, after sysexits.h.
+        faults: Everything that is wrong, a sentence each, where several things may be.
     """
 
     code = "internal"
     http_status = 500
+    http_headers: Mapping[str, str] = MappingProxyType({})
     exit_code = 70
+    faults: tuple[str, ...] = ()
 
 
 class InvalidEventError(IntentStreamError):
@@ -52,6 +62,7 @@ class UnavailableError(IntentStreamError):
 
     code = "unavailable"
     http_status = 503
+    http_headers = MappingProxyType({"Retry-After": "1"})
     exit_code = 69
 
 

@@ -22,12 +22,12 @@ _IDLE_SECONDS = 75.0
 
 _TOO_MANY = (
     b"HTTP/1.1 503 Service Unavailable\r\n"
-    b"Content-Type: application/json; charset=utf-8\r\n"
-    b"Content-Length: 79\r\n"
+    b"Content-Type: application/problem+json\r\n"
+    b"Content-Length: 107\r\n"
     b"Retry-After: 1\r\n"
     b"Connection: close\r\n"
     b"Server: intentstream\r\n\r\n"
-    b'{"error": {"code": "unavailable", "message": "Too many connections are open."}}'
+    b'{"title":"Service Unavailable","status":503,"code":"unavailable","detail":"Too many connections are open."}'
 )
 
 

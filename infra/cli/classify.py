@@ -22,6 +22,7 @@ from models.classifier import Classifier
 from schemas.cloudevents import decode_utterance
 from schemas.errors import InvalidEventError, UnavailableError
 from schemas.events import Result, Source, Timings, Utterance
+from schemas.problem import Problem
 from streams.decide import FlaggedClassifier
 from streams.results import result_of
 
@@ -35,19 +36,6 @@ class _Classified(msgspec.Struct):
     """What a worker answers."""
 
     result: Result
-
-
-class _Reason(msgspec.Struct):
-    """Why a worker refuses."""
-
-    code: str
-    message: str
-
-
-class _Refusal(msgspec.Struct):
-    """What a worker says when it refuses."""
-
-    error: _Reason
 
 
 @click.command
@@ -123,9 +111,9 @@ def _ask(url: str, utterance: Utterance) -> Result:
 
 def _refused(url: str, status: int, body: bytes) -> InvalidEventError | UnavailableError:
     try:
-        reason = msgspec.json.decode(body, type=_Refusal).error
+        reason = msgspec.json.decode(body, type=Problem)
     except msgspec.DecodeError:  # no worker of ours, or something before it
         return UnavailableError(f"What answers at {url} says {status} and is no worker.")
     if status < 500:  # noqa: PLR2004 - the first of HTTP's codes for faults of the server
-        return InvalidEventError(reason.code, reason.message)
-    return UnavailableError(reason.message)
+        return InvalidEventError(reason.code, reason.detail)
+    return UnavailableError(reason.detail)

@@ -17,6 +17,7 @@ from health.middleware import protect
 from models.answer import Answer
 from schemas import settings
 from schemas.errors import UnavailableError
+from schemas.problem import PROBLEM_JSON
 from streams.api import ClassifyRoute
 from streams.batcher import Batcher
 from streams.observer import StreamObserver
@@ -87,10 +88,10 @@ async def client(outbox: Outbox, metrics: Metrics) -> AsyncIterator[Client]:
 async def _refusal(client: Client, body: Any, headers: dict[str, str]) -> tuple[int, str]:
     with capture_logs() as logged:
         response = await client.post(PATH, data=body, headers=headers)
-        answer = await response.json()
+        answer = await response.json(content_type=PROBLEM_JSON)
     assert logged == []
     assert WORDS not in str(answer)
-    return response.status, answer["error"]["code"]
+    return response.status, answer["code"]
 
 
 async def test_an_utterance_is_answered_and_published(client: Client, outbox: Outbox) -> None:

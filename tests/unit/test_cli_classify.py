@@ -8,8 +8,10 @@ import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
+from schemas.problem import Problem
 from tests.kit.command import run_command
 
 if TYPE_CHECKING:
@@ -54,11 +56,15 @@ def test_a_text_that_is_not_utf8_is_a_usage_error() -> None:
     assert b"not UTF-8" in ended.stderr
 
 
+def _problem(status: int, code: str, detail: str) -> bytes:
+    return msgspec.json.encode(Problem(title="Refused", status=status, code=code, detail=detail))
+
+
 @pytest.mark.parametrize(
     ("status", "body", "exit_code", "said"),
     [
-        (400, b'{"error": {"code": "no_text", "message": "$.text is white space."}}', 65, b"$.text is white space."),
-        (503, b'{"error": {"code": "overloaded", "message": "Too many wait."}}', 69, b"Too many wait."),
+        (400, _problem(400, "no_text", "$.text is white space."), 65, b"$.text is white space."),
+        (503, _problem(503, "overloaded", "Too many wait."), 69, b"Too many wait."),
         (404, b"<html>nginx</html>", 69, b"is no worker"),
         (200, b"<html>nginx</html>", 69, b"No worker answers at"),
     ],

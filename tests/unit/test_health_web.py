@@ -90,16 +90,20 @@ async def test_the_ready_gauge_follows_the_probe(client: Client, worker: Worker)
 
 
 @pytest.mark.parametrize(
-    ("path", "status", "error"),
+    ("path", "status", "code", "detail"),
     [
-        ("/items/away", 503, {"code": "unavailable", "message": "The broker is away."}),
-        ("/items/wrong", 400, {"code": "no_text", "message": "$.text is missing."}),
-        ("/nowhere", 404, {"code": "not_found", "message": "Not Found."}),
+        ("/items/away", 503, "unavailable", "The broker is away."),
+        ("/items/wrong", 400, "no_text", "$.text is missing."),
+        ("/nowhere", 404, "not_found", "Not Found."),
     ],
 )
-async def test_errors_are_answered_in_json(client: Client, path: str, status: int, error: dict[str, str]) -> None:
+async def test_errors_are_answered_as_problem_details(
+    client: Client, path: str, status: int, code: str, detail: str
+) -> None:
     response = await client.get(path)
-    assert (response.status, await response.json()) == (status, {"error": error})
+    said = await response.json(content_type="application/problem+json")
+    assert (response.status, said["status"], said["code"], said["detail"]) == (status, status, code, detail)
+    assert said["title"] == http.HTTPStatus(status).phrase
 
 
 async def test_a_wrong_method_is_told_the_right_ones(client: Client) -> None:
@@ -111,15 +115,15 @@ async def test_a_wrong_method_is_told_the_right_ones(client: Client) -> None:
 async def test_a_bug_is_an_incident_for_the_caller_and_a_log_line_for_us(client: Client, worker: Worker) -> None:
     with capture_logs() as logged:
         response = await client.get("/items/bug")
-    body = await response.json()
-    assert (response.status, body["error"]["code"]) == (500, "internal")
+    body = await response.json(content_type=None)
+    assert (response.status, body["code"]) == (500, "internal")
     (line,) = logged
     assert (line["event"], line["error"], line["route"]) == (
         "request_failed",
         "builtins.ValueError",
         "/items/{name}",
     )
-    assert str(line["incident"]) in body["error"]["message"]
+    assert str(line["incident"]) in body["detail"]
     assert WORDS not in str(body)
     assert WORDS not in str(line)
     assert worker.sample("intentstream_unexpected_errors_total", guard="http") == 1

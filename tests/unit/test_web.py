@@ -59,12 +59,12 @@ async def answer_to(server: WebServer, request: bytes) -> tuple[int, dict[str, s
     ],
     ids=["no request", "no header", "version", "header name", "length", "too long"],
 )
-async def test_what_is_no_http_is_answered_in_our_json_and_told_nothing_of_itself(
+async def test_what_is_no_http_is_answered_as_a_problem_and_told_nothing_of_itself(
     server: WebServer, request_bytes: bytes
 ) -> None:
     status, headers, body = await answer_to(server, request_bytes)
-    assert (status, headers["Content-Type"]) == (400, "application/json; charset=utf-8")
-    assert json.loads(body) == {"error": {"code": "bad_request", "message": "Bad Request."}}
+    assert (status, headers["Content-Type"]) == (400, "application/problem+json")
+    assert json.loads(body) == {"title": "Bad Request", "status": 400, "code": "bad_request", "detail": "Bad Request."}
     assert (headers["Server"], headers["X-Content-Type-Options"]) == ("intentstream", "nosniff")
     assert WORDS not in body
 
@@ -75,7 +75,7 @@ async def test_a_connection_too_many_is_answered_503_and_those_there_go_on(serve
         _, other = await connect(server)
         assert await _text(session, url) == "answered"  # the second connection, kept alive
         status, headers, body = await answer_to(server, b"")
-        assert (status, json.loads(body)["error"]["code"]) == (503, "unavailable")
+        assert (status, json.loads(body)["code"]) == (503, "unavailable")
         assert int(headers["Content-Length"]) == len(body)
         assert await _text(session, url) == "answered"
         other.close()
