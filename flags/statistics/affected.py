@@ -104,7 +104,7 @@ def _dispersion(slices: Counts) -> float:
     if slices.shape[1] < 2 or share in {0.0, 1.0}:  # noqa: PLR2004 - there is no spread of one
         return 1.0
     squares = (slices[0] - met * share) ** 2 / (met * share * (1 - share))
-    return max(1.0, float(squares.sum()) / (slices.shape[1] - 1))
+    return float(max(1.0, squares.sum() / (slices.shape[1] - 1)))
 
 
 def _probability(share: float, ratio: float) -> float:

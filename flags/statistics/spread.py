@@ -112,11 +112,18 @@ def _jackknife(first: Tally, second: Tally, estimate: Callable[[Tally], Estimate
 
 def _total(tally: Tally) -> Tally:
     """Return the sums over all groups, as one row."""
-    utterances, cost, latencies = (column.sum(axis=0, keepdims=True) for column in tally)
-    return Tally(utterances, cost, latencies)
+    return Tally(
+        tally.utterances.sum(axis=0, keepdims=True),
+        tally.cost_seconds.sum(axis=0, keepdims=True),
+        tally.latencies.sum(axis=0, keepdims=True),
+    )
 
 
 def _without_each(tally: Tally, there: npt.NDArray[np.bool_]) -> Tally:
     """Return the sums without each of the groups that are there; as many rows."""
-    utterances, cost, latencies = (total - column[there] for total, column in zip(_total(tally), tally, strict=True))
-    return Tally(utterances, cost, latencies)
+    total = _total(tally)
+    return Tally(
+        total.utterances - tally.utterances[there],
+        total.cost_seconds - tally.cost_seconds[there],
+        total.latencies - tally.latencies[there],
+    )
