@@ -12,21 +12,16 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 import structlog
-from confluent_kafka import (
-    OFFSET_BEGINNING,
-    KafkaError,
-    KafkaException,
-    TopicPartition,
-)
 
 from flags.changelog import Fold, Refusal
 from flags.compiling import Origin
 from flags.evaluation import Snapshot
 from flags.last_known import load_last_known, save_last_known
 from flags.log_end import LogEnd
+from flags.log_tail import LogTail
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from confluent_kafka import Consumer, Message
@@ -35,19 +30,6 @@ if TYPE_CHECKING:
     from schemas.events import FlagChange
 
 _log = structlog.get_logger(__name__)
-
-_FETCH = 1_000
-_POLL_SECONDS = 0.1
-_RESTART_SECONDS = 1.0
-
-_NO_TOPIC = frozenset(
-    {
-        KafkaError.UNKNOWN_TOPIC_OR_PART,
-        KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001 - librdkafka's own errors are named so
-        KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001 - likewise
-    }
-)
-"""A consumer that met one of these does not always notice when the topic is there."""
 
 
 class RefusedRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,18 +94,16 @@ class Follower:
         save_seconds: float = 5.0,
         check_seconds: float = 2.0,
     ) -> None:
-        self._new_consumer = new_consumer
+        self._tail = LogTail("flags-follower", new_consumer=new_consumer, topic=topic, listener=self, observer=observer)
         self._topic = topic
         self._overrides = overrides
         self._last_known = last_known
         self._observer = observer
         self._save_seconds = save_seconds
         self._end = LogEnd(admin, topic, check_seconds)
-        self._stopping = threading.Event()
         self._caught_up = threading.Event()
-        self._thread: threading.Thread | None = None
         self._known_current_at = float("-inf")
-        self._begin_anew()
+        self.began()
         self._saved_revision, self._saved_at = 0, 0.0
         known = load_last_known(last_known)
         changes = {} if known is None else {change.name: change for change in known.changes}
@@ -153,12 +133,11 @@ class Follower:
     def lag(self) -> int | None:
         """Return how many offsets are still to be read, as the broker said last; None: it never said."""
         end = self._end.offset
-        return None if end is None else max(0, end - self._reached)
+        return None if end is None else max(0, end - self._tail.reached)
 
     def start(self) -> None:
         """Begin to follow, on a thread that keeps no process from ending."""
-        self._thread = threading.Thread(target=self._run, name="flags-follower", daemon=True)
-        self._thread.start()
+        self._tail.start()
 
     def wait_until_caught_up(self, seconds: float) -> bool:
         """Wait until the end has been reached once; return whether it was."""
@@ -166,65 +145,30 @@ class Follower:
 
     def stop(self, seconds: float = 5.0) -> None:
         """Stop following and save the state; the snapshot goes on answering."""
-        self._stopping.set()
-        if self._thread is not None:
-            self._thread.join(seconds)
+        if self._tail.stop(seconds):
+            self._save(anyway=True)
 
-    def _begin_anew(self) -> None:
+    # On the tail's thread.
+
+    def began(self) -> None:
+        """Forget what was folded; the snapshot stays until the end has been reached again."""
         self._fold = Fold()
         self._first_pass = True  # until the end has been reached
-        self._reached = 0
         self._damaged: frozenset[str] = frozenset()
         self._records: dict[int, Message] = {}  # of changes that may still turn out not to count
         self._published: Mapping[str, FlagChange] | None = None
 
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                self._follow()
-            except KafkaException as failure:
-                self._observer.broker_error(failure.args[0].name())
-            except Exception as error:  # noqa: BLE001 - the thread's guard: a bug leaves the flags old, not the worker without
-                self._observer.unexpected("flags_follower")
-                _log.error("flags_follower_failed", fault=type(error).__name__, exc_info=error)
-            self._stopping.wait(_RESTART_SECONDS)
-        self._save(anyway=True)
-
-    def _follow(self) -> None:
-        """Read from the beginning, for ever, or until the topic has been made anew."""
-        self._begin_anew()
-        consumer = self._new_consumer()
-        try:
-            consumer.assign([TopicPartition(self._topic, 0, OFFSET_BEGINNING)])
-            while not self._stopping.is_set():
-                first = consumer.poll(_POLL_SECONDS)
-                if first is not None and not self._take([first, *consumer.consume(_FETCH, 0)]):
-                    return
-                if not self._check_end():
-                    return
-                self._save()
-        finally:
-            consumer.close()
-
-    def _take(self, messages: list[Message]) -> bool:
-        """Fold what came; return whether the log is still the one that we began to read."""
-        at_end = False
-        for message in messages:
-            error, offset = message.error(), message.offset() or 0
-            if error is None:
-                if offset < self._reached:
-                    _log.warning("flags_log_began_again", offset=offset, expected=self._reached)
-                    return False
-                self._apply(message, offset)
-                self._reached = offset + 1
-            elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - that is its public name
-                at_end = True
-                self._reached = max(self._reached, offset)
-            else:
-                self._observer.broker_error(error.name())
-                if error.code() in _NO_TOPIC:
-                    return False
+    def came(self, records: Sequence[Message], *, at_end: bool) -> None:
+        """Fold what came, and show what it amounts to."""
+        for message in records:
+            self._apply(message, message.offset() or 0)
         self._publish(at_end=at_end)
+
+    def idled(self) -> bool:
+        """Ask where the log ends and save, now and then; return whether the topic is still the one we began to read."""
+        if not self._check_end():
+            return False
+        self._save()
         return True
 
     def _apply(self, message: Message, offset: int) -> None:
@@ -249,7 +193,7 @@ class Follower:
         fold = self._fold
         if fold.changes is not self._published or fold.revision != self.snapshot.revision:
             self._published = fold.changes
-            self.snapshot = Snapshot(self._overrides, fold.revision, changes=fold.changes)
+            self.snapshot = Snapshot(self._overrides, fold.revision, changes=fold.changes, before=self.snapshot)
             self._observer.applied(self.snapshot)
         self._caught_up.set()
 
@@ -273,7 +217,11 @@ class Follower:
             _log.warning("flags_topic_made_anew", topic=self._topic)
             return False
         asked_at = self._end.asked_at
-        if self._end.offset is not None and self._end.offset <= self._reached and asked_at > self._known_current_at:
+        if (
+            self._end.offset is not None
+            and self._end.offset <= self._tail.reached
+            and asked_at > self._known_current_at
+        ):
             self._known_current_at = asked_at
         return True
 
