@@ -9,9 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import msgspec
-import numpy as np
 
-from models.calibration import softmax
+from models.labels import LabelColumns, Labels
 from models.prediction import TierUnavailableError
 from models.session import TokenSession
 
@@ -22,15 +21,6 @@ if TYPE_CHECKING:
     from models.prediction import Probabilities
 
 MODEL_FILE, TOKENIZER_FILE, LABELS_FILE = "model.onnx", "tokenizer.json", "labels.json"
-
-_NO_LOGIT = -1e4
-
-
-class Labels(msgspec.Struct, frozen=True, kw_only=True):
-    """What the logits stand for."""
-
-    labels: tuple[str | None, ...]
-    temperature: float = 1.0
 
 
 class DistilbertModel:
@@ -50,16 +40,9 @@ class DistilbertModel:
         if not (folder / MODEL_FILE).is_file():
             raise TierUnavailableError("no release is installed")
         told = msgspec.json.decode((folder / LABELS_FILE).read_bytes(), type=Labels)
-        if set(told.labels) - {None} != set(labels):
-            raise TierUnavailableError("its release was trained for another catalogue")
-        columns = {label: column for column, label in enumerate((*labels, None))}
-        self._columns = np.array([columns[label] for label in told.labels], np.intp)
-        self._classes = len(columns)
-        self._temperature = told.temperature
+        self._columns = LabelColumns(told, labels)
         self._session = TokenSession(folder / MODEL_FILE, folder / TOKENIZER_FILE, threads=threads)
 
     def predict(self, texts: Sequence[str]) -> Probabilities:
         """Return calibrated probabilities of normalised texts; out-of-scope has none where it was not trained."""
-        logits = np.full((len(texts), self._classes), _NO_LOGIT, np.float32)
-        logits[:, self._columns] = self._session.run(texts)
-        return softmax(logits, self._temperature)
+        return self._columns.probabilities(self._session.run(texts))
