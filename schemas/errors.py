@@ -57,6 +57,14 @@ class InvalidCatalogueError(IntentStreamError):
     exit_code = 65
 
 
+class InvalidDataSetError(IntentStreamError):
+    """A folder of labelled texts that cannot be read as one; the message names the file, the line and what to do."""
+
+    code = "invalid_data_set"
+    http_status = 422
+    exit_code = 65
+
+
 class UnavailableError(IntentStreamError):
     """Something outside this process is away; trying again later is right."""
 
@@ -64,6 +72,42 @@ class UnavailableError(IntentStreamError):
     http_status = 503
     http_headers = MappingProxyType({"Retry-After": "1"})
     exit_code = 69
+
+
+class UnauthenticatedError(IntentStreamError):
+    """Nobody knows who asks: a token is needed, and none that we know came."""
+
+    code = "unauthenticated"
+    http_status = 401
+    exit_code = 77
+
+    def __init__(self, message: str, *, error: str | None = None) -> None:
+        super().__init__(message)
+        self.http_headers = {"WWW-Authenticate": _challenge(error=error)}
+
+
+class ForbiddenError(IntentStreamError):
+    """Whoever asks may not do this.
+
+    Args:
+        message: Why.
+        scope: What their token lacks, if they have one.
+    """
+
+    code = "forbidden"
+    http_status = 403
+    exit_code = 77
+
+    def __init__(self, message: str, *, scope: str | None = None) -> None:
+        super().__init__(message)
+        if scope is not None:
+            self.http_headers = {"WWW-Authenticate": _challenge(error="insufficient_scope", scope=scope)}
+
+
+def _challenge(**said: str | None) -> str:
+    """Return what RFC 6750 has a server say of the token it wants."""
+    parameters = {"realm": "intentstream", **said}
+    return "Bearer " + ", ".join(f'{name}="{value}"' for name, value in parameters.items() if value is not None)
 
 
 class UnknownFlagError(IntentStreamError):
