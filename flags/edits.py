@@ -8,6 +8,7 @@ import msgspec
 
 from flags.definitions import DEFINITIONS
 from flags.errors import InvalidFlagError, PreconditionFailedError
+from flags.rollouts.carrying import carry_rollout
 from schemas.errors import UnknownFlagError
 from schemas.events import FlagChange
 
@@ -20,8 +21,8 @@ _BUILT_IN = {flag.name: flag for flag in DEFINITIONS}
 _WRITERS_OWN = {"name", "revision", "changed_by", "reason", "changed_at", "deleted"}
 _TYPES = get_type_hints(FlagChange, include_extras=True)
 
-EDITABLE = tuple(field for field in FlagChange.__struct_fields__ if field not in _WRITERS_OWN)
-"""The fields that a person sets."""
+EDITABLE = tuple(field for field in FlagChange.__struct_fields__ if field not in _WRITERS_OWN | {"rollout"})
+"""The fields that a person sets. A rollout is one, too, but is started, and not carried elsewhere half-way."""
 
 
 class Edit(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,6 +110,8 @@ def propose(edit: Edit, fold: Fold, *, revision: int, changed_at: str) -> FlagCh
     base = {} if state is None or edit.replace or edit.delete else msgspec.structs.asdict(state)
     default = edit.name in _BUILT_IN and _BUILT_IN[edit.name].default
     change = FlagChange(**{"enabled": default, **base, **fields}) if not faults.keys() & stamp.keys() else None
+    if change is not None:
+        change = carry_rollout(change, state, named="rollout" in fields)
     beside = fold.faults_of(change) if change is not None else []
     if faults or beside or change is None:
         raise InvalidFlagError(edit.name, [*faults.values(), *beside])

@@ -11,6 +11,7 @@ from flags.bucketing import is_whole_step, threshold
 from flags.compiling import OFF, ON
 from flags.conditions import IN_SEGMENT, find_condition_faults
 from flags.definitions import DEFINITIONS
+from flags.rollouts.validation import find_rollout_faults
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -43,6 +44,7 @@ def find_faults(change: FlagChange) -> list[str]:
         *_rules_faults(change),
         *_prerequisite_faults(change),
         *_kind_faults(change),
+        *find_rollout_faults(change),
     ]
 
 

@@ -207,11 +207,18 @@ class Rollout(_Event, frozen=True, kw_only=True):
     guardrails: Annotated[tuple[Guardrail, ...], Meta(min_length=1, max_length=4)]
     state: Literal["running", "paused", "finished", "rolled_back", "aborted"] = "running"
     step: Annotated[int, Meta(ge=0, description="Which of the steps the flag stands at, from 0.")] = 0
-    entered_at: Annotated[str, Meta(description="When it came to this step: evidence counts from here. RFC 3339, UTC.")]
+    entered_at: Annotated[str, Meta(description="When it came to this step, or was resumed there. RFC 3339, UTC.")]
+    entered_revision: Annotated[
+        int, Meta(ge=0, description="What was decided at this revision or later is evidence. 0: of this very record.")
+    ] = 0
     step_seconds: Annotated[Seconds, Meta(description="The least time at a step.")] = 60.0
     step_utterances: Annotated[
         int, Meta(ge=1, description="The least utterances of those who have the flag, and of those who have not.")
     ] = 1_000
+    alpha: Annotated[
+        float,
+        Meta(gt=0, le=0.5, description="How likely, at most, it is rolled back although it does no harm."),
+    ] = 0.05
     dry_run: Annotated[bool, Meta(description="Verdicts are logged and shown, and nothing is changed.")] = False
 
 

@@ -1,0 +1,1 @@
+"""Flags that climb by themselves, as part of their own state."""
