@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from flags.compiling import OFF, ON, ErrorCode, Evaluation, Origin, Reason, compile_flag, constant
-from flags.definitions import DEFINITIONS
+from flags.compilation import DEFAULTS, Compilation
+from flags.compiling import ErrorCode, Evaluation, Origin, Reason
 from schemas.errors import UnknownFlagError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
-    from flags.compiling import Decider
-    from flags.conditions import Attributes, Predicate
+    from flags.conditions import Attributes
     from schemas.events import FlagChange, Utterance
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
@@ -58,6 +57,7 @@ class Snapshot:
         revision: Of the last change it knows; 0 is the defaults.
         changes: The latest state of each flag that was ever changed, by name.
         origin: Where the changes were read: from the changelog, or from the snapshot on disk.
+        before: Another state of the same flags: what is the same in both is not compiled again.
 
     Raises:
         UnknownFlagError: An override is of no flag.
@@ -65,6 +65,7 @@ class Snapshot:
     Attributes:
         revision: Of the last change it knows.
         changes: As they were given.
+        compilation: Of these changes; the next snapshot shares what is the same there.
         asked_attributes: What rules ask of an utterance besides its user: those who agree in these, and in their user,
             get the same answers.
         compared: The flags whose users are being compared, be it that they climb by themselves or that their variants
@@ -72,7 +73,7 @@ class Snapshot:
         warnings: What contradicts itself and how it is settled, a sentence each.
     """
 
-    __slots__ = ("_deciders", "asked_attributes", "changes", "compared", "revision", "warnings")
+    __slots__ = ("_deciders", "asked_attributes", "changes", "compared", "compilation", "revision", "warnings")
 
     def __init__(
         self,
@@ -81,17 +82,21 @@ class Snapshot:
         *,
         changes: Mapping[str, FlagChange] = _NOTHING,
         origin: Origin = Origin.CHANGELOG,
+        before: Snapshot | None = None,
     ) -> None:
-        known = {flag.name for flag in DEFINITIONS}
-        for name in overrides or {}:
-            if name not in known:
-                raise _unknown(name, sorted(known))
+        overrides = dict(overrides or {})
+        for name in overrides:
+            if name not in DEFAULTS:
+                raise _unknown(name, sorted(DEFAULTS))
         self.revision = revision
         self.changes: Mapping[str, FlagChange] = MappingProxyType(dict(changes))
-        self._deciders = _Compilation(overrides or {}, self.changes, origin).deciders()
+        self.compilation: Compilation = Compilation(
+            overrides, self.changes, origin, None if before is None else before.compilation
+        )
+        self._deciders = self.compilation.deciders
         self.asked_attributes = _asked_attributes(self.changes)
         self.compared = tuple(sorted(name for name, change in self.changes.items() if _is_compared(change)))
-        self.warnings = _contradictions(overrides or {}, self.changes)
+        self.warnings = _contradictions(overrides, self.changes)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -145,42 +150,6 @@ def digest(changes: Mapping[str, FlagChange]) -> str:
     return hashlib.sha256(msgspec.json.encode([changes[name] for name in sorted(changes)])).hexdigest()
 
 
-class _Compilation:
-    """Compiles flags in the order in which they need each other; what needs itself counts as not there."""
-
-    def __init__(self, overrides: Mapping[str, bool], changes: Mapping[str, FlagChange], origin: Origin) -> None:
-        self._changes = {name: change for name, change in changes.items() if not change.deleted}
-        self._origin = origin
-        self._ready: dict[str, Decider | None] = {
-            flag.name: constant(_plain(flag.default, Origin.DEFAULT, "nobody has changed it"))
-            for flag in DEFINITIONS
-            if flag.name not in self._changes
-        }
-        for name, state in overrides.items():
-            self._ready[name] = constant(_plain(state, Origin.ENVIRONMENT, "the environment says so"))
-
-    def deciders(self) -> dict[str, Decider]:
-        """Return every flag's decider, without the segments'."""
-        added = sorted(name for name, change in self._changes.items() if change.kind == "flag")
-        names = dict.fromkeys([*(flag.name for flag in DEFINITIONS), *added])
-        return {name: decide for name in names if (decide := self._decider(name)) is not None}
-
-    def _decider(self, name: str) -> Decider | None:
-        if name in self._ready or name not in self._changes:
-            return self._ready.get(name)
-        self._ready[name] = None  # for those it needs that need it
-        self._ready[name] = compile_flag(
-            self._changes[name], self._origin, deciders=self._decider, segments=self._segment
-        )
-        return self._ready[name]
-
-    def _segment(self, name: str) -> Predicate:
-        decide = self._decider(name)
-        if decide is None:
-            return lambda _user_id, _attributes: False
-        return lambda user_id, attributes: decide(user_id, attributes).value is True
-
-
 def _asked_attributes(changes: Mapping[str, FlagChange]) -> tuple[str, ...]:
     conditions = (each for change in changes.values() for rule in change.rules for each in rule.conditions)
     return tuple(sorted({each.attribute for each in conditions} - {"", "user_id"}))
@@ -201,11 +170,6 @@ def _contradictions(overrides: Mapping[str, bool], changes: Mapping[str, FlagCha
     return ()
 
 
-def _plain(state: bool, origin: Origin, detail: str) -> Evaluation:  # noqa: FBT001 - it is the value
-    reason = Reason.DEFAULT if origin is Origin.DEFAULT else Reason.STATIC
-    return Evaluation(value=state, variant=ON if state else OFF, reason=reason, version=0, origin=origin, detail=detail)
-
-
 def _failed(default: Any, code: ErrorCode, detail: str) -> Evaluation:
     return Evaluation(
         value=default,
@@ -218,5 +182,5 @@ def _failed(default: Any, code: ErrorCode, detail: str) -> Evaluation:
     )
 
 
-def _unknown(name: str, names: Mapping[str, Any] | list[str]) -> UnknownFlagError:
+def _unknown(name: str, names: Iterable[str]) -> UnknownFlagError:
     return UnknownFlagError(f"There is no flag {name!r}; there are {', '.join(names)}.")
