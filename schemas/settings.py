@@ -24,6 +24,7 @@ from pydantic_settings import (
 )
 
 from schemas.errors import InvalidSettingsError
+from schemas.tokens import Token, check_holders
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -79,6 +80,12 @@ class Worker(_Section):
     )
     group_id: str = Field(
         "intentstream", pattern=r"^[A-Za-z0-9._-]{1,200}$", description="The consumer group that shares the partitions."
+    )
+    presence_seconds: float = Field(
+        2.0,
+        ge=0.2,
+        le=60,
+        description="How often it says that it is there; silent for three times as long, it is dead.",
     )
 
 
@@ -199,6 +206,22 @@ class Web(_Section):
     max_waiting_requests: int = Field(1_024, ge=1, description="More that wait to be classified are refused with 503.")
 
 
+class Access(_Section):
+    """Who may read and change flags over HTTP."""
+
+    tokens: dict[str, Token] = Field(
+        {},
+        description="By their holder's name, each a `secret` and `scopes` (`flags:read`, `flags:write`): JSON in the "
+        "environment, `[access.tokens.NAME]` in the file; none: only callers on this machine are let in.",
+    )
+
+    @field_validator("tokens")
+    @classmethod
+    def _each_says_who(cls, tokens: dict[str, Token]) -> dict[str, Token]:
+        check_holders(tokens)
+        return tokens
+
+
 class Embedded(_Section):
     """The servers that `intentstream up` starts where none is named."""
 
@@ -257,6 +280,7 @@ class Settings(BaseSettings):
     redis: Redis = Redis()
     postgres: Postgres = Postgres()
     web: Web = Web()
+    access: Access = Access()
     embedded: Embedded = Embedded()
     logs: Logs = Logs()
 

@@ -63,7 +63,7 @@ def _value(settings: BaseModel, path: tuple[str, ...]) -> object:
 
 
 def _shown(value: object) -> str:
-    return "" if value is None else str(value)  # a SecretStr's own text is stars
+    return "" if value is None or value == {} else str(value)  # a SecretStr's own text is stars
 
 
 def _default(field: FieldInfo) -> str:
@@ -85,4 +85,6 @@ def _type_name(annotation: Any) -> str:
         return " or ".join(map(str, get_args(annotation)))
     if get_origin(annotation) in {types.UnionType, Union}:
         return " or ".join(_type_name(kind) for kind in get_args(annotation) if kind is not types.NoneType)
+    if get_origin(annotation) is dict:
+        return "table"
     return _KINDS[annotation]
