@@ -12,6 +12,7 @@ import msgspec
 import structlog
 from aiohttp import hdrs, web
 
+from health.bodies import bound_bodies
 from health.logs import describe_fault
 from schemas.errors import IntentStreamError
 from schemas.problem import PROBLEM_JSON, Problem
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from aiohttp.typedefs import Handler, Middleware
 
     from health.metrics import Metrics
+    from schemas.settings import Web
 
 _log = structlog.get_logger(__name__)
 
@@ -39,9 +41,9 @@ _SECURITY_HEADERS = {
 }
 
 
-def protect(app: web.Application, metrics: Metrics) -> None:
-    """Put everything in this module around an application, before it starts."""
-    app.middlewares.extend([measure(metrics), answer_errors(metrics)])
+def protect(app: web.Application, metrics: Metrics, settings: Web) -> None:
+    """Put everything in this module, and the limits of bodies, around an application before it starts."""
+    app.middlewares.extend([measure(metrics), answer_errors(metrics), bound_bodies(settings)])
     app.on_response_prepare.append(add_security_headers)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 import uuid
 from typing import TYPE_CHECKING
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 
     from schemas.cloudevents import Headers, Received
     from schemas.settings import Intake
-    from schemas.settings import Web as WebSettings
     from streams.batcher import Batcher
     from streams.classify import ClassifyObserver
     from streams.publisher import Publisher
@@ -48,7 +46,6 @@ class ClassifyRoute:
         batcher: What turns utterances into answers.
         publisher: Who puts results on the results topic.
         settings: Limits of an utterance, and when to ask people.
-        web_settings: Limits of a request.
         observer: Who counts.
         broker_reachable: Whether publishing is worth a try; must not wait.
     """
@@ -59,14 +56,12 @@ class ClassifyRoute:
         batcher: Batcher,
         publisher: Publisher,
         settings: Intake,
-        web_settings: WebSettings,
         observer: ClassifyObserver,
         broker_reachable: Callable[[], bool],
     ) -> None:
         self._batcher = batcher
         self._publisher = publisher
         self._settings = settings
-        self._web = web_settings
         self._observer = observer
         self._broker_reachable = broker_reachable
 
@@ -76,7 +71,7 @@ class ClassifyRoute:
 
     async def _classify(self, request: web.Request) -> web.Response:
         received = decode_utterance(
-            await self._body_of(request),
+            await request.read(),
             _event_headers_of(request),
             f"http/{uuid.uuid4()}",
             max_text_characters=self._settings.max_text_characters,
@@ -90,19 +85,6 @@ class ClassifyRoute:
         obstacle = await self._publish(result, received)
         answer = Classified(result=result, published=obstacle is None, not_published_because=obstacle)
         return web.Response(body=msgspec.json.encode(answer), content_type="application/json")
-
-    async def _body_of(self, request: web.Request) -> bytes:
-        """Return the body, if it is not too large, comes in time and can be read."""
-        if request.content_length is not None and request.content_length > self._web.max_request_bytes:
-            # Said before it is sent; of one that does not tell its length, aiohttp reads no more than the limit.
-            raise web.HTTPRequestEntityTooLarge(self._web.max_request_bytes, request.content_length)
-        try:
-            async with asyncio.timeout(self._web.max_request_seconds):
-                return await request.read()
-        except TimeoutError as error:
-            raise web.HTTPRequestTimeout from error
-        except web.RequestPayloadError as error:
-            raise web.HTTPBadRequest from error
 
     async def _publish(self, result: Result, received: Received) -> str | None:
         """Publish a result, and a review request where people should look; return why that failed."""

@@ -163,7 +163,7 @@ class Worker:
 
     def _web_application(self) -> web.Application:
         application = web.Application(client_max_size=self._settings.web.max_request_bytes)
-        protect(application, self._metrics)
+        protect(application, self._metrics, self._settings.web)
         application.add_routes(
             health_routes(
                 version=version("intentstream"),
@@ -176,7 +176,6 @@ class Worker:
             batcher=Batcher(self._decider, max_waiting=self._settings.web.max_waiting_requests),
             publisher=self._publisher,
             settings=self._settings.intake,
-            web_settings=self._settings.web,
             observer=self._observer,
             broker_reachable=self._broker_reachable,
         )

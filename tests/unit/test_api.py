@@ -71,12 +71,11 @@ def metrics() -> Metrics:
 async def client(outbox: Outbox, metrics: Metrics) -> AsyncIterator[Client]:
     limits = settings.Web(max_request_bytes=2_048, max_request_seconds=0.2)
     app = web.Application(client_max_size=limits.max_request_bytes)
-    protect(app, metrics)
+    protect(app, metrics, limits)
     route = ClassifyRoute(
         batcher=Batcher(Decider(), max_waiting=10),
         publisher=cast("Publisher", outbox),
         settings=settings.Intake(),
-        web_settings=limits,
         observer=StreamObserver(metrics),
         broker_reachable=lambda: True,
     )

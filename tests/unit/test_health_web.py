@@ -19,6 +19,7 @@ from health.middleware import protect
 from health.probes import WorkerState
 from health.routes import health_routes
 from schemas.errors import InvalidEventError, UnavailableError
+from schemas.settings import Web
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -47,7 +48,7 @@ def worker() -> Worker:
 @pytest.fixture
 async def client(worker: Worker) -> AsyncIterator[Client]:
     app = web.Application()
-    protect(app, worker.metrics)
+    protect(app, worker.metrics, Web())
     app.add_routes(
         health_routes(
             version="1.2.3",
@@ -154,7 +155,7 @@ async def test_every_answer_forbids_what_it_does_not_need(client: Client) -> Non
 
 async def test_a_caller_who_leaves_is_counted_too(worker: Worker) -> None:
     app = web.Application()
-    protect(app, worker.metrics)
+    protect(app, worker.metrics, Web())
     arrived, left = asyncio.Event(), asyncio.Event()
 
     async def wait(_request: web.Request) -> web.Response:
