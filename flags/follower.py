@@ -103,6 +103,8 @@ class Follower:
         self._end = LogEnd(admin, topic, check_seconds)
         self._caught_up = threading.Event()
         self._known_current_at = float("-inf")
+        self._verified = threading.Condition()
+        self._verified_at = float("-inf")
         self.began()
         self._saved_revision, self._saved_at = 0, 0.0
         known = load_last_known(last_known)
@@ -142,6 +144,16 @@ class Follower:
     def wait_until_caught_up(self, seconds: float) -> bool:
         """Wait until the end has been reached once; return whether it was."""
         return self._caught_up.wait(seconds)
+
+    def wait_until_current(self, seconds: float) -> bool:
+        """Wait until the snapshot holds all that stood on the log when this was called; return whether it does.
+
+        The broker is asked: how far we were when we last heard from it does not tell where the log ends now.
+        """
+        begun = time.monotonic()
+        self._end.ask_soon()
+        with self._verified:
+            return self._verified.wait_for(lambda: self._verified_at >= begun, seconds)
 
     def stop(self, seconds: float = 5.0) -> None:
         """Stop following and save the state; the snapshot goes on answering."""

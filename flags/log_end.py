@@ -38,6 +38,7 @@ class LogEnd:
         self._place = TopicPartition(topic, 0)
         self._every_seconds = every_seconds
         self._asking_since = float("-inf")
+        self._soon = False
         self._end: Future[Any] | None = None
         self._topic: Future[Any] | None = None
         self._topic_id: str | None = None
@@ -48,10 +49,11 @@ class LogEnd:
     def ask(self) -> None:
         """Take in an answer if there is one; ask again if it is time."""
         self._take_answers()
-        now = time.monotonic()
-        if self._end is not None or self._topic is not None or now - self._asking_since < self._every_seconds:
+        due = self._soon or time.monotonic() - self._asking_since >= self._every_seconds
+        if self._end is not None or self._topic is not None or not due:
             return
-        self._asking_since = now
+        self._soon = False
+        self._asking_since = time.monotonic()
         latest: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]  # the client leaves it without types
         (self._end,) = self._admin.list_offsets(
             {self._place: latest}, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=_ASK_SECONDS
@@ -59,6 +61,10 @@ class LogEnd:
         (self._topic,) = self._admin.describe_topics(
             TopicCollection([self._place.topic]), request_timeout=_ASK_SECONDS
         ).values()
+
+    def ask_soon(self) -> None:
+        """Have the next `ask` not wait for its time. From any thread."""
+        self._soon = True
 
     def is_another_topic(self) -> bool:
         """Return, once, whether the topic has been deleted and made again since it was last asked for."""
