@@ -38,6 +38,7 @@ class Edit(msgspec.Struct, frozen=True, kw_only=True):
         reason: Why.
         expected_revision: Which revision of the flag the change is based on (`If-Match`); 0: that there is none;
             None: whichever.
+        faults: What was wrong with how it was asked for, to be said together with everything else.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Edit(msgspec.Struct, frozen=True, kw_only=True):
     changed_by: str
     reason: str = ""
     expected_revision: int | None = None
+    faults: tuple[str, ...] = ()
 
 
 def flag_state(name: str, changes: Mapping[str, FlagChange]) -> FlagChange | None:
@@ -95,7 +97,10 @@ def propose(edit: Edit, fold: Fold, *, revision: int, changed_at: str) -> FlagCh
     state = flag_state(edit.name, fold.changes)
     now_at = latest.revision if latest is not None and state is not None else 0
     if edit.expected_revision is not None and edit.expected_revision != now_at:
-        raise PreconditionFailedError(edit.name, edit.expected_revision, now_at)
+        raise PreconditionFailedError(
+            f"The flag {edit.name} is at revision {now_at}, and the change is based on {edit.expected_revision}.",
+            revision=now_at,
+        )
     if state is None and (edit.delete or not edit.create):
         raise UnknownFlagError(f"There is no flag {edit.name!r}; to make one, say so.")
     stamp = {
@@ -113,8 +118,8 @@ def propose(edit: Edit, fold: Fold, *, revision: int, changed_at: str) -> FlagCh
     if change is not None:
         change = carry_rollout(change, state, named="rollout" in fields)
     beside = fold.faults_of(change) if change is not None else []
-    if faults or beside or change is None:
-        raise InvalidFlagError(edit.name, [*faults.values(), *beside])
+    if edit.faults or faults or beside or change is None:
+        raise InvalidFlagError(edit.name, [*edit.faults, *faults.values(), *beside])
     return change
 
 

@@ -30,15 +30,15 @@ class PreconditionFailedError(IntentStreamError):
     """The flag is no longer what the change was based on: read it again, and decide again. Nothing was written.
 
     Attributes:
-        revision: Of the flag's last change; 0: it was never changed.
+        revision: Of the flag's last change; 0: it was never changed; None: that is not what it failed at.
     """
 
     code = "precondition_failed"
     http_status = 412
     exit_code = 75
 
-    def __init__(self, name: str, expected: int, revision: int) -> None:
-        super().__init__(f"The flag {name} is at revision {revision}, and the change is based on {expected}.")
+    def __init__(self, message: str, *, revision: int | None = None) -> None:
+        super().__init__(message)
         self.revision = revision
 
 

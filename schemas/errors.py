@@ -42,6 +42,18 @@ class InvalidEventError(IntentStreamError):
         self.code = code
 
 
+class InvalidRequestError(IntentStreamError):
+    """A request that makes no sense by itself: every fault at once. Sending it again unchanged will not help."""
+
+    code = "invalid_request"
+    http_status = 400
+    exit_code = 64
+
+    def __init__(self, *faults: str) -> None:
+        super().__init__(" ".join(faults))
+        self.faults = faults
+
+
 class InvalidSettingsError(IntentStreamError):
     """Settings that cannot be used: every fault at once, each with its name and what it may be."""
 
