@@ -20,6 +20,9 @@ MAX_RECORD_BYTES = 64 * 1024 * 1024
 Below the 100 MiB that a broker accepts in one request (`socket.request.max.bytes`).
 """
 
+_ELECTION_SESSION_MS = 6_000
+"""The broker's minimum by default."""
+
 _LIBRDKAFKAS_BATCH_BYTES = 1_000_000
 
 
@@ -115,6 +118,46 @@ def producer_config(settings: Settings) -> Config:
         "message.max.bytes": MAX_RECORD_BYTES,
         "batch.size": _batch_bytes(settings),
         "compression.type": "lz4",
+    }
+
+
+def presence_producer_config(settings: Settings, *, delivery_ms: int) -> Config:
+    """Return the configuration of the producer of presences, which go out at once and are soon old news."""
+    return producer_config(settings) | {
+        "linger.ms": 0,
+        "message.timeout.ms": delivery_ms,
+        "retry.backoff.ms": 20,
+        "compression.type": "none",
+    }
+
+
+def evidence_consumer_config(settings: Settings) -> Config:
+    """Return the configuration of a consumer that reads results and corrections to compare who got what."""
+    return client_config(settings) | {
+        "group.id": "intentstream-evidence",  # librdkafka wants a name; nobody joins and nothing is committed
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        "auto.offset.reset": "earliest",
+        "isolation.level": "read_committed",
+        "enable.partition.eof": True,
+        "fetch.wait.max.ms": 50,
+        "fetch.queue.backoff.ms": 5,
+        "queued.max.messages.kbytes": 16_384,
+        "receive.message.max.bytes": 2 * MAX_RECORD_BYTES,
+    }
+
+
+def election_consumer_config(settings: Settings, purpose: str) -> Config:
+    """Return the configuration of a consumer that reads nothing: whoever is assigned the partition acts.
+
+    No static member: who stops lets go at once, and who is killed is replaced after a session, be it by itself.
+    """
+    return client_config(settings) | {
+        "group.id": f"{settings.worker.group_id}.{purpose}",
+        "enable.auto.commit": False,
+        "auto.offset.reset": "latest",
+        "session.timeout.ms": _ELECTION_SESSION_MS,
+        "heartbeat.interval.ms": _ELECTION_SESSION_MS // 6,
     }
 
 

@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from flags.rollouts.acts import EVERYONE
-from flags.statistics import guardrail
+from flags.statistics import guardrail, sample_ratio
 from flags.statistics.guardrail import Finding, judge, split_alpha
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from flags.statistics.arm import Arm
     from schemas.events import FlagChange, Rollout
 
@@ -86,7 +88,11 @@ def look_at(flag: FlagChange, rollout: Rollout, treated: Arm, control: Arm, *, b
         for each in rollout.guardrails
     )
     return Look(
-        treated=treated.utterances, control=control.utterances, findings=findings, behind_seconds=behind_seconds
+        treated=treated.utterances,
+        control=control.utterances,
+        findings=findings,
+        mismatch=_mismatch(flag.rollout_percentage, treated.users, control.users),
+        behind_seconds=behind_seconds,
     )
 
 
@@ -105,15 +111,15 @@ def decide(flag: FlagChange, look: Look | None, now: dt.datetime) -> Step:
         return _hold("there is no rollout" if rollout is None else f"the rollout is {rollout.state}")
     if look is None:
         return _hold("the evidence has not been read yet")
-    breaches = [each.reason for each in look.findings if each.verdict is guardrail.Verdict.BREACH]
+    breaches = [each for each in look.findings if each.verdict is guardrail.Verdict.BREACH]
     if breaches:
-        return Step(verdict=Verdict.ROLLBACK, why="; ".join(breaches))
+        return Step(verdict=Verdict.ROLLBACK, why=_say(breaches))
     if look.mismatch is not None:
         return Step(verdict=Verdict.HOLD, why=look.mismatch, warning=look.mismatch)
     missing = _missing(rollout, look, now)
     if missing is not None:
         return _hold(missing)
-    return Step(verdict=Verdict.PROMOTE, why="; ".join(each.reason for each in look.findings))
+    return Step(verdict=Verdict.PROMOTE, why=_say(look.findings))
 
 
 def _missing(rollout: Rollout, look: Look, now: dt.datetime) -> str | None:
@@ -126,8 +132,28 @@ def _missing(rollout: Rollout, look: Look, now: dt.datetime) -> str | None:
     for who, utterances in (("with", look.treated), ("without", look.control)):
         if utterances < rollout.step_utterances:
             return f"{utterances:,} of {rollout.step_utterances:,} utterances of users {who} it"
-    undecided = [each.reason for each in look.findings if each.verdict is not guardrail.Verdict.FINE]
-    return "; ".join(undecided) or None
+    return _say([each for each in look.findings if each.verdict is not guardrail.Verdict.FINE]) or None
+
+
+def _say(findings: Iterable[Finding]) -> str:
+    return "; ".join(
+        f"{each.metric} {each.treated:.4g} with it and {each.control:.4g} without: {each.reason} (p {each.p_value:.2g})"
+        for each in findings
+    )
+
+
+def _mismatch(percentage: float, treated_users: int, control_users: int) -> str | None:
+    """Return why the arms cannot be the ones that chance made, if they cannot."""
+    users = (treated_users, control_users)
+    if not 0 < percentage < EVERYONE or not any(users):
+        return None
+    p_value = sample_ratio.p_value(users, (percentage, EVERYONE - percentage))
+    if p_value >= sample_ratio.ALPHA:
+        return None
+    return (
+        f"{treated_users:,} users have it and {control_users:,} have not, which is not {percentage:g} % "
+        f"(p {p_value:.2g}): results of one side are missing, or chance does not decide"
+    )
 
 
 def _hold(why: str) -> Step:

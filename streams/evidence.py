@@ -1,0 +1,196 @@
+"""Reads results and corrections for comparisons, from when each began: group-less, and only what is committed.
+
+What was read is not kept anywhere: whoever begins anew reads the log again and knows the same.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Self
+
+import msgspec
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+from flags.rollouts.comparison import Comparison, SeenCorrection, SeenResult
+from schemas.errors import UnavailableError
+from streams.clients import evidence_consumer_config
+from streams.topics import FEEDBACK, RESULTS
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from types import TracebackType
+
+    from confluent_kafka import Message
+
+    from flags.rollouts.comparison import Since
+    from schemas.settings import Settings
+
+_FETCH = 2_000
+_ASK_SECONDS = 5.0
+_CLOCKS_SECONDS = 30.0
+"""By how much clocks may differ: reading begins so much earlier, and revisions say what counts."""
+
+_results = msgspec.json.Decoder(SeenResult)
+_corrections = msgspec.json.Decoder(SeenCorrection)
+
+_Place = tuple[str, int]
+
+
+class EvidenceReader:
+    """Feeds comparisons. Blocking; one thread at a time. Use as a context manager.
+
+    Args:
+        settings: Where the broker is.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._consumer = Consumer(evidence_consumer_config(settings))
+        self._followed: dict[Since, _Followed] = {}
+        self._newest: dict[_Place, float] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the broker."""
+        self._consumer.close()
+
+    def follow(self, wanted: Collection[Since]) -> None:
+        """Compare these from now on, and nothing else; what is compared already goes on where it is.
+
+        Raises:
+            UnavailableError: The broker does not say where to begin; nothing has changed.
+        """
+        new = {
+            since: _Followed(Comparison(since), self._places_at(since.seconds - _CLOCKS_SECONDS))
+            for since in wanted
+            if since not in self._followed
+        }
+        self._followed = {since: followed for since, followed in self._followed.items() if since in wanted} | new
+        if new or not self._followed:
+            self._assign()
+
+    def comparison(self, since: Since) -> Comparison | None:
+        """Return what has been seen, if it is followed."""
+        followed = self._followed.get(since)
+        return None if followed is None else followed.comparison
+
+    def read(self, seconds: float) -> bool:
+        """Feed what has arrived, at once if something has, else after `seconds` at most.
+
+        Returns:
+            Whether anything came.
+        """
+        first = self._consumer.poll(seconds)
+        if first is None:
+            return False
+        for message in (first, *self._consumer.consume(_FETCH, 0)):
+            error = message.error()
+            place = (message.topic() or "", message.partition() or 0)
+            if error is None:
+                self._take(message, place)
+            elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - that is its public name
+                self._newest[place] = float("inf")
+        return True
+
+    @property
+    def behind_seconds(self) -> float:
+        """Return how old the newest record is that was read of the partition that is furthest behind.
+
+        0 where every partition was read to its end, as far as the broker told us.
+        """
+        return max(0.0, time.time() - min(self._newest.values(), default=0.0))
+
+    def _take(self, message: Message, place: _Place) -> None:
+        offset, at_seconds = message.offset() or 0, message.timestamp()[1] / 1000
+        self._newest[place] = at_seconds
+        fed = [followed.comparison for followed in self._followed.values() if followed.reaches(place, offset)]
+        value = message.value()
+        if not fed or value is None:
+            return
+        if place[0] == RESULTS:
+            result = _read_result(value)
+            if result is not None:
+                for comparison in fed:
+                    comparison.see_result(result, at_seconds)
+        else:
+            correction = _read_correction(value)
+            if correction is not None:
+                for comparison in fed:
+                    comparison.see_correction(correction, at_seconds)
+
+    def _assign(self) -> None:
+        """Stand where the one that is furthest back wants to read next."""
+        starts: dict[_Place, int] = {}
+        for followed in self._followed.values():
+            for place, offset in followed.positions.items():
+                starts[place] = min(offset, starts.get(place, offset))
+        self._newest = dict.fromkeys(starts, 0.0)
+        self._consumer.assign([TopicPartition(*place, offset) for place, offset in starts.items()])
+
+    def _places_at(self, moment: float) -> dict[_Place, int]:
+        """Return for each partition the first offset that is not older than a moment.
+
+        Raises:
+            UnavailableError: The broker does not say.
+        """
+        try:
+            wanted = [
+                TopicPartition(topic, partition, int(max(0.0, moment) * 1000))
+                for topic in (RESULTS, FEEDBACK)
+                for partition in self._consumer.list_topics(topic, _ASK_SECONDS).topics[topic].partitions
+            ]
+            found = self._consumer.offsets_for_times(wanted, _ASK_SECONDS)
+            return {(each.topic, each.partition): self._offset(each) for each in found}
+        except KafkaException as failure:
+            raise UnavailableError(
+                f"The broker does not tell where to read from: {failure.args[0].str()}."
+            ) from failure
+
+    def _offset(self, place: TopicPartition) -> int:
+        """Return an offset to read from; where nothing is younger, the end as it is now, which will not move."""
+        if place.error is not None:
+            raise KafkaException(place.error)
+        if place.offset >= 0:
+            return place.offset
+        _, end = self._consumer.get_watermark_offsets(place, timeout=_ASK_SECONDS)
+        return end
+
+
+class _Followed:
+    """A comparison and, for each partition, the next offset that it has not seen."""
+
+    def __init__(self, comparison: Comparison, positions: dict[_Place, int]) -> None:
+        self.comparison = comparison
+        self.positions = positions
+
+    def reaches(self, place: _Place, offset: int) -> bool:
+        """Return whether a record is new to it, and take note of it."""
+        if offset < self.positions.get(place, 0):
+            return False
+        self.positions[place] = offset + 1
+        return True
+
+
+def _read_result(value: bytes) -> SeenResult | None:
+    """Return a result that may count; most say that nobody is compared, and are not even decoded."""
+    if b'"exposures"' not in value:
+        return None
+    try:
+        return _results.decode(value)
+    except (msgspec.DecodeError, UnicodeDecodeError):  # somebody else's record; it is no result
+        return None
+
+
+def _read_correction(value: bytes) -> SeenCorrection | None:
+    if b'"person_id"' not in value:
+        return None
+    try:
+        return _corrections.decode(value)
+    except (msgspec.DecodeError, UnicodeDecodeError):  # a confirmation
+        return None
