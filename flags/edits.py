@@ -8,6 +8,7 @@ import msgspec
 
 from flags.definitions import DEFINITIONS
 from flags.errors import InvalidFlagError, PreconditionFailedError
+from flags.experiments.carrying import carry_experiment
 from flags.rollouts.carrying import carry_rollout
 from schemas.errors import UnknownFlagError
 from schemas.events import FlagChange
@@ -116,7 +117,7 @@ def propose(edit: Edit, fold: Fold, *, revision: int, changed_at: str) -> FlagCh
     default = edit.name in _BUILT_IN and _BUILT_IN[edit.name].default
     change = FlagChange(**{"enabled": default, **base, **fields}) if not faults.keys() & stamp.keys() else None
     if change is not None:
-        change = carry_rollout(change, state, named="rollout" in fields)
+        change = carry_experiment(carry_rollout(change, state, named="rollout" in fields), state)
     beside = fold.faults_of(change) if change is not None else []
     if edit.faults or faults or beside or change is None:
         raise InvalidFlagError(edit.name, [*edit.faults, *faults.values(), *beside])

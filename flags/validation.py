@@ -11,6 +11,7 @@ from flags.bucketing import is_whole_step, threshold
 from flags.compiling import OFF, ON
 from flags.conditions import IN_SEGMENT, find_condition_faults
 from flags.definitions import DEFINITIONS
+from flags.experiments.validation import find_experiment_faults, find_rival_faults
 from flags.rollouts.validation import find_rollout_faults
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def find_faults(change: FlagChange) -> list[str]:
         *_prerequisite_faults(change),
         *_kind_faults(change),
         *find_rollout_faults(change),
+        *find_experiment_faults(change),
     ]
 
 
@@ -74,7 +76,11 @@ class _Graph:
         change = self._changes.get(name)
         if change is None:
             return []
-        faults = [*self._prerequisite_faults(change), *self._segment_faults(change)]
+        faults = [
+            *self._prerequisite_faults(change),
+            *self._segment_faults(change),
+            *find_rival_faults(change, self._changes.values()),
+        ]
         cycle = self._cycle(name)
         if cycle:
             return [*faults, f"it needs itself: {' needs '.join(cycle)}"]

@@ -2,23 +2,11 @@
 
 from __future__ import annotations
 
-import enum
 from typing import NamedTuple
 
+from schemas.strategies import Strategy
+
 DISTILBERT, ZERO_SHOT, RULES = "distilbert", "zero_shot", "rules"
-
-
-class Strategy(enum.StrEnum):
-    """What a route is good for."""
-
-    STANDARD = "standard"
-    """The best tier there is, the others where it fails or is unsure."""
-    ADAPTIVE = "adaptive"
-    """A cascade: the cheapest tier first, the dearer ones for what it is unsure of."""
-    PERFORMANCE = "performance"
-    """The cheapest tier answers, sure or not; another only where it fails."""
-    QUALITY = "quality"
-    """The fine-tuned model first, whether it is the fashion or not."""
 
 
 class Route(NamedTuple):

@@ -81,6 +81,7 @@ class Timings(_Event, frozen=True, kw_only=True):
     classify_seconds: Annotated[
         Seconds, Meta(description="In the chain, with those of its batch that went the same way.")
     ]
+    compute_seconds: Annotated[Seconds, Meta(description="Its share of that: what it cost.")] = 0.0
 
 
 class Result(_Event, frozen=True, kw_only=True):
@@ -231,7 +232,13 @@ class Experiment(_Event, frozen=True, kw_only=True):
         Meta(description="What decides; the others are shown."),
     ] = "correction_rate"
     state: Literal["running", "concluded"] = "running"
-    started_at: Annotated[str, Meta(description="Evidence counts from here. RFC 3339, UTC.")]
+    started_at: Annotated[str, Meta(description="When it started, or its users were last moved. RFC 3339, UTC.")]
+    started_revision: Annotated[
+        int, Meta(ge=0, description="What was decided at this revision or later is evidence. 0: of this very record.")
+    ] = 0
+    alpha: Annotated[
+        float, Meta(gt=0, le=0.5, description="How likely, at most, a verdict is given where the arms do not differ.")
+    ] = 0.05
     winner: Annotated[str | None, Meta(description="Of a concluded one: the arm that everyone gets now.")] = None
 
 

@@ -11,9 +11,9 @@ from aiohttp import hdrs, web
 
 from schemas.cloudevents import decode_utterance
 from schemas.errors import UnavailableError
-from schemas.events import Result, Timings
+from schemas.events import Result  # noqa: TC001 - msgspec reads it from here
 from streams.batches import ANY_PARTITION
-from streams.results import encode_result, encode_review, result_of, review_request, timestamp
+from streams.results import encode_result, encode_review, result_of, review_request, timestamp, timings_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,7 +79,7 @@ class ClassifyRoute:
         begun = time.time()
         decision = await self._batcher.decide(received)
         queued = max(0.0, time.time() - begun - decision.classify_seconds)
-        timings = Timings(queue_seconds=queued, classify_seconds=decision.classify_seconds)
+        timings = timings_of(decision, queue_seconds=queued)
         result = result_of(received, decision, timings, None)
         self._observer.answered([result])
         obstacle = await self._publish(result, received)

@@ -16,10 +16,10 @@ from health.logs import describe_fault
 from schemas.cloudevents import Headers, Received, decode_utterance
 from schemas.deadletter import dead_letter_headers
 from schemas.errors import InvalidEventError
-from schemas.events import Source, Timings
+from schemas.events import Source
 from streams.batches import ANY_PARTITION, Outgoing
 from streams.clients import MAX_RECORD_BYTES
-from streams.results import encode_result, encode_review, result_of, review_request, timestamp
+from streams.results import encode_result, encode_review, result_of, review_request, timestamp, timings_of
 from streams.topics import DEAD_LETTERS
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ class Classify:
         results, outgoing = [], []
         for (record, source, received), decision in zip(requests, decisions, strict=True):
             queued = max(0.0, begun + decision.waited_seconds - record.timestamp()[1] / 1000)
-            timings = Timings(queue_seconds=queued, classify_seconds=decision.classify_seconds)
+            timings = timings_of(decision, queue_seconds=queued)
             result = result_of(received, decision, timings, source)
             results.append(result)
             outgoing.append(encode_result(result, received, record.key(), source.partition, time_text))

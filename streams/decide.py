@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from flags.compiling import Reason
 from flags.evaluation import Context, utterance_attributes
+from flags.experiments.assignment import Experiments
 from models.router import choose_strategy, route
 from schemas.events import Utterance
+from schemas.strategies import Strategy
 from streams.results import Decision
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Sequence
+    from collections.abc import Callable, Hashable, Mapping, Sequence
 
     from flags.evaluation import Snapshot
     from models.classifier import Classifier
@@ -28,11 +30,15 @@ FLAGS = (
     "distilbert_model",
     "zero_shot_fallback",
     "caching",
+    "ab_testing",
 )
 """The flags that a decision asks, for each user."""
 
 
 _NOBODY = Utterance(text="-")
+
+_MOST_PORTIONS = 8
+"""Of a batch whose users are being compared; each costs a call of the cache and of the tiers."""
 
 
 class FlagsObserver(Protocol):
@@ -55,10 +61,12 @@ class _Asker(NamedTuple):
 
     Attributes:
         exposures: The variant of each flag under comparison, by flag, where chance decided.
+        arm: Of the running experiment, where it decided the way.
     """
 
     way: _Way
     exposures: dict[str, str]
+    arm: str | None
 
 
 class FlaggedClassifier:
@@ -79,7 +87,8 @@ class FlaggedClassifier:
 
     def tiers_wanted(self) -> tuple[str, ...]:
         """Return the tiers that the flags put into the chain for users nobody singled out."""
-        return _way(self._flags(), _NOBODY).route.order
+        flags = self._flags()
+        return _asker(flags, Experiments(flags), _NOBODY).way.route.order
 
     async def decide(self, utterances: Sequence[Received]) -> list[Decision]:
         """Return one decision for each utterance, in their order."""
@@ -89,7 +98,7 @@ class FlaggedClassifier:
         for row, asker in enumerate(askers):
             rows[asker.way].append(row)
         decisions: dict[int, Decision] = {}
-        for way, those in rows.items():
+        for way, those in _portions(rows, compared=bool(flags.compared)):
             waited = time.monotonic() - begun
             texts = [utterances[row].utterance.text for row in those]
             answers = await self._classifier.classify(texts, way.route, caching=way.caching)
@@ -97,8 +106,17 @@ class FlaggedClassifier:
             strategy = way.route.strategy.value
             self._count(way, len(those))
             for row, answer in zip(those, answers, strict=True):
-                exposures = askers[row].exposures
-                decisions[row] = Decision(answer, strategy, release, flags.revision, exposures, waited, took)
+                decisions[row] = Decision(
+                    answer,
+                    strategy,
+                    release,
+                    flags.revision,
+                    exposures=askers[row].exposures,
+                    experiment_arm=askers[row].arm,
+                    waited_seconds=waited,
+                    classify_seconds=took,
+                    compute_seconds=took / len(those),
+                )
         return [decisions[row] for row in range(len(utterances))]
 
     def _count(self, way: _Way, utterances: int) -> None:
@@ -110,13 +128,14 @@ class FlaggedClassifier:
 def _askers(flags: Snapshot, utterances: Sequence[Received]) -> list[_Asker]:
     """Return what the flags say to each utterance's author; who cannot be told apart is asked for once."""
     known: dict[Hashable, _Asker] = {}
+    experiments = Experiments(flags)
     askers = []
     for received in utterances:
         utterance = received.utterance
         key = _identity(flags, utterance)
         asker = known.get(key)
         if asker is None:
-            asker = known[key] = _Asker(_way(flags, utterance), _exposures(flags, utterance))
+            asker = known[key] = _asker(flags, experiments, utterance)
         askers.append(asker)
     return askers
 
@@ -129,21 +148,44 @@ def _identity(flags: Snapshot, utterance: Utterance) -> Hashable:
     return utterance.user_id, *[attributes.get(name) for name in flags.asked_attributes]
 
 
-def _exposures(flags: Snapshot, utterance: Utterance) -> dict[str, str]:
+def _asker(flags: Snapshot, experiments: Experiments, utterance: Utterance) -> _Asker:
+    """Return what the flags, and the experiment if one runs, say to an utterance's author.
+
+    An arm decides in the place of adaptive routing, and so does the winner of the last experiment. The modes stand
+    above both: whoever asks for quality or speed gets it, and is in no arm.
+    """
+    user, attributes = utterance.user_id, utterance_attributes(utterance)
+    states = tuple(flags.enabled(name, user, attributes) for name in FLAGS)
+    adaptive, performance, quality, distilbert, zero_shot, caching, ab_testing = states
+    strategy = choose_strategy(adaptive_routing=adaptive, performance_mode=performance, quality_mode=quality)
+    context = Context(user_id=user, attributes=attributes)
+    exposures, arm = _exposures(flags, context), None
+    if not (performance or quality):
+        arm = experiments.arm(context) if ab_testing else None
+        strategy = Strategy(experiments.strategy(arm) or strategy)
+    if arm is None:
+        exposures.pop(experiments.running or "", None)
+    return _Asker(_Way(route(strategy, distilbert=distilbert, zero_shot=zero_shot), caching, states), exposures, arm)
+
+
+def _exposures(flags: Snapshot, context: Context) -> dict[str, str]:
     """Return the variants that chance gave an utterance's author.
 
     Whom a rule picked, or who got what everyone gets, is like nobody on the other side, and is left out.
     """
-    if not flags.compared:
-        return {}
-    context = Context(user_id=utterance.user_id, attributes=utterance_attributes(utterance))
     answers = ((name, flags.evaluate(name, context)) for name in flags.compared)
     return {name: answer.variant for name, answer in answers if answer.reason is Reason.SPLIT and answer.variant}
 
 
-def _way(flags: Snapshot, utterance: Utterance) -> _Way:
-    user, attributes = utterance.user_id, utterance_attributes(utterance)
-    states = tuple(flags.enabled(name, user, attributes) for name in FLAGS)
-    adaptive, performance, quality, distilbert, zero_shot, caching = states
-    strategy = choose_strategy(adaptive_routing=adaptive, performance_mode=performance, quality_mode=quality)
-    return _Way(route(strategy, distilbert=distilbert, zero_shot=zero_shot), caching, states)
+def _portions(rows: Mapping[_Way, list[int]], *, compared: bool) -> list[tuple[_Way, list[int]]]:
+    """Return who is answered together.
+
+    Where users are being compared, the portions of all ways are about as large as the smallest way. Answers of a large
+    portion take longer each, and cost less each, than those of a small one: ten percent of the users would seem fast
+    and dear for being few.
+    """
+    if not compared or len(rows) < 2:  # noqa: PLR2004 - nobody is compared with himself
+        return list(rows.items())
+    total = sum(map(len, rows.values()))
+    size = max(min(map(len, rows.values())), -(-total // _MOST_PORTIONS))
+    return [(way, those[start : start + size]) for way, those in rows.items() for start in range(0, len(those), size)]

@@ -30,8 +30,10 @@ class Decision(NamedTuple):
 
     Attributes:
         exposures: The variants that chance gave the user, by flag.
+        experiment_arm: Of the running experiment, where it decided the way.
         waited_seconds: For those of the batch that went other ways.
-        classify_seconds: What its own way took.
+        classify_seconds: What its own way took, for all who went it together.
+        compute_seconds: Its share of that.
     """
 
     answer: Answer
@@ -39,8 +41,10 @@ class Decision(NamedTuple):
     release: str
     flags_revision: int = 0
     exposures: Mapping[str, str] = MappingProxyType({})
+    experiment_arm: str | None = None
     waited_seconds: float = 0.0
     classify_seconds: float = 0.0
+    compute_seconds: float = 0.0
 
 
 def result_of(received: Received, decision: Decision, timings: Timings, source: Source | None) -> Result:
@@ -57,6 +61,7 @@ def result_of(received: Received, decision: Decision, timings: Timings, source: 
         tried=answer.tried,
         degraded=answer.degraded,
         strategy=decision.strategy,
+        experiment_arm=decision.experiment_arm,
         exposures=dict(decision.exposures),
         release=decision.release,
         flags_revision=decision.flags_revision,
@@ -65,6 +70,20 @@ def result_of(received: Received, decision: Decision, timings: Timings, source: 
         conversation_id=utterance.conversation_id,
         source=source,
         timings=timings,
+    )
+
+
+def timings_of(decision: Decision, *, queue_seconds: float) -> Timings:
+    """Return where an utterance's time went.
+
+    Args:
+        decision: On it.
+        queue_seconds: Until its own way was begun.
+    """
+    return Timings(
+        queue_seconds=queue_seconds,
+        classify_seconds=decision.classify_seconds,
+        compute_seconds=decision.compute_seconds,
     )
 
 

@@ -13,9 +13,10 @@ from models.answer import Answer
 from models.breaker import BreakerState
 from models.cache import AnswerCache, Scope
 from models.redis_store import RedisStore
-from models.router import Strategy, route
+from models.router import route
 from schemas.events import Alternative, Attempt, Outcome
 from schemas.settings import Cache, Chain, Redis, Settings
+from schemas.strategies import Strategy
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

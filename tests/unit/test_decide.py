@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 from flags.evaluation import Snapshot
 from models.answer import Answer
-from models.router import Strategy
 from schemas.cloudevents import Received
 from schemas.events import Condition, FlagChange, Guardrail, Rollout, Rule, Utterance
+from schemas.strategies import Strategy
 from streams.decide import FlaggedClassifier
 
 if TYPE_CHECKING:

@@ -14,9 +14,10 @@ import pytest
 from models.catalogue import Catalogue, Intent, default_catalogue_path
 from models.classifier import Classifier
 from models.preparation import prepare
-from models.router import Strategy, route
+from models.router import route
 from schemas.events import Outcome
 from schemas.settings import Settings
+from schemas.strategies import Strategy
 
 if TYPE_CHECKING:
     from models.breaker import BreakerState
@@ -184,8 +185,9 @@ import asyncio, sys
 from pathlib import Path
 from models.catalogue import load_catalogue
 from models.classifier import Classifier
-from models.router import Strategy, route
+from models.router import route
 from schemas.settings import Settings
+from schemas.strategies import Strategy
 
 async def serve() -> None:
     settings = Settings(state_folder=Path(sys.argv[1]))

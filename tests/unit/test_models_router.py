@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from models.router import Strategy, choose_strategy, route
+from models.router import choose_strategy, route
+from schemas.strategies import Strategy
 
 
 @pytest.mark.parametrize(

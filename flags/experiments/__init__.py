@@ -1,0 +1,1 @@
+"""Comparisons of routing strategies: who is in which arm, what came of it, and what may be concluded."""
