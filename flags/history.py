@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import datetime as dt
+from typing import TYPE_CHECKING, NamedTuple
 
 from flags.changelog import InvalidRecordError, flag_name, read_change
 from schemas.events import FlagChange
@@ -36,6 +37,48 @@ def changes_in(records: Iterable[Record]) -> Iterator[FlagChange]:
 def state_at(history: Iterable[FlagChange], revision: int) -> dict[str, FlagChange]:
     """Return the latest state of each flag as of a revision, by name."""
     return {change.name: change for change in history if change.revision <= revision}
+
+
+class Past(NamedTuple):
+    """What flags were at a moment.
+
+    Attributes:
+        revision: Of the last change until then.
+        changes: The latest state of each flag, by name.
+    """
+
+    revision: int
+    changes: dict[str, FlagChange]
+
+
+def as_of(history: Iterable[FlagChange], moment: int | dt.datetime) -> Past:
+    """Return what flags were at a revision, or at a time.
+
+    At a time, all changes count up to the last that was made by then: clocks of writers differ, and revisions do not.
+
+    Args:
+        history: The oldest first.
+        moment: A revision, or a time with its zone.
+    """
+    state: dict[str, FlagChange] = {}
+    later: list[FlagChange] = []
+    revision = 0
+    for change in history:
+        later.append(change)
+        if _was_made_by(change, moment):
+            state |= {each.name: each for each in later}
+            revision = change.revision
+            later.clear()
+    return Past(revision, state)
+
+
+def _was_made_by(change: FlagChange, moment: int | dt.datetime) -> bool:
+    if isinstance(moment, int):
+        return change.revision <= moment
+    try:
+        return dt.datetime.fromisoformat(change.changed_at) <= moment
+    except (ValueError, TypeError):  # a time that somebody made up by hand says nothing about when
+        return False
 
 
 def differences(one: FlagChange | None, other: FlagChange | None) -> dict[str, tuple[object, object]]:
