@@ -104,6 +104,15 @@ class Metrics:
         self.flag_records_refused = self._counter(
             "intentstream_flag_records_refused", "Records of the flags changelog that do not count.", "code"
         )
+        self.flags_age_seconds = self._gauge(
+            "intentstream_flags_age_seconds", "For how long newer flag changes might have been missed."
+        )
+        self.flags_lag_records = self._gauge(
+            "intentstream_flags_lag_records", "Offsets of the flags changelog not read yet, as last asked."
+        )
+        self.flags_damaged = self._gauge(
+            "intentstream_flags_damaged", "Flags whose newest record does not count, until it is put back."
+        )
         self.release = Info("intentstream_release", "The model release that answers.", registry=self.registry)
         self.cache_hits = self._counter("intentstream_cache_hits", "Answers found in a cache.", "layer")
         self.cache_misses = self._counter("intentstream_cache_misses", "Answers not found in a cache.", "layer")
@@ -145,6 +154,15 @@ class Metrics:
 
     def _create_worker(self) -> None:
         self.ready = self._gauge("intentstream_worker_ready", "1: the readiness probe says yes; 0: no.")
+        self.workers_live = self._gauge("intentstream_workers_live", "Workers heard of lately, this one included.")
+        self.presence_records_refused = self._counter(
+            "intentstream_presence_records_refused", "Records of the workers' topic that are no presence."
+        )
+        self.lease_lapses = self._counter(
+            "intentstream_lease_lapses",
+            "Times that decisions waited because others may have taken this worker for dead.",
+            "outcome",
+        )
         self.dependency_up = self._gauge("intentstream_dependency_up", "1: it answered its last check.", "dependency")
         self.unexpected_errors = self._counter(
             "intentstream_unexpected_errors", "Errors only a guard that catches all has caught: bugs.", "guard"

@@ -7,6 +7,7 @@ answers with less than all of its tiers or without its cache is ready, and says 
 from __future__ import annotations
 
 import http
+import math
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -22,6 +23,24 @@ STUCK_SECONDS = 15.0
 """A transaction takes milliseconds; one still under way after three of its timeouts says that nothing is answered."""
 
 
+STALE_SECONDS = 10.0
+"""The flags' log is asked for its end every few seconds; after so long without an answer, changes may be missed."""
+
+
+class FlagsState(msgspec.Struct, frozen=True, kw_only=True):
+    """How well the flags are known.
+
+    Attributes:
+        revision: That decides.
+        age_seconds: For how long newer ones might have been missed; infinite if the log was never read to its end.
+        damaged: Flags whose newest record does not count; their last good state decides.
+    """
+
+    revision: int
+    age_seconds: float
+    damaged: frozenset[str] = frozenset()
+
+
 class WorkerState(msgspec.Struct, frozen=True, kw_only=True):
     """What a worker knows about itself without asking anyone.
 
@@ -33,6 +52,7 @@ class WorkerState(msgspec.Struct, frozen=True, kw_only=True):
         release: The model release that answers.
         stopping: Whether it was asked to stop.
         committing_seconds: How long the transaction under way has been so.
+        flags: How well the flags are known; None: they are not followed.
     """
 
     broker_reachable: bool
@@ -41,6 +61,7 @@ class WorkerState(msgspec.Struct, frozen=True, kw_only=True):
     release: str | None = None
     stopping: bool = False
     committing_seconds: float = 0.0
+    flags: FlagsState | None = None
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,6 +97,8 @@ def overall(state: WorkerState, dependencies: Mapping[str, CheckResult], *, vers
     reasons = _reasons_not_ready(state)
     tiers = {f"tier:{name}": [_tier(name, able=able)] for name, able in state.tiers.items()}
     checks = tiers | {f"{name}:availability": [_dependency(name, result)] for name, result in dependencies.items()}
+    if state.flags is not None:
+        checks["flags:changelog"] = [_flags(state.flags)]
     whole = all(check["status"] == Status.PASS for entries in checks.values() for check in entries)
     body: dict[str, Any] = {"version": version, "serviceId": "intentstream", "checks": checks}
     if state.release is not None:
@@ -100,6 +123,21 @@ def _reasons_not_ready(state: WorkerState) -> list[str]:
 
 def _tier(name: str, *, able: bool) -> dict[str, Any]:
     return {"componentId": name, "componentType": "component", "status": Status.PASS if able else Status.WARN}
+
+
+def _flags(flags: FlagsState) -> dict[str, Any]:
+    """Describe the flags; old or damaged ones go on deciding, so it is a `warn` at most."""
+    check = {"componentId": "flags", "componentType": "component", "observedValue": flags.revision}
+    reasons = []
+    if flags.age_seconds == math.inf:
+        reasons.append("The changelog has not been read to its end yet.")
+    elif flags.age_seconds > STALE_SECONDS:
+        reasons.append(f"Changes of the last {flags.age_seconds:.0f} s may be missing.")
+    if flags.damaged:
+        reasons.append(f"The newest record of {', '.join(sorted(flags.damaged))} does not count.")
+    if not reasons:
+        return check | {"observedUnit": "revision", "status": Status.PASS}
+    return check | {"observedUnit": "revision", "status": Status.WARN, "output": " ".join(reasons)}
 
 
 def _dependency(name: str, result: CheckResult) -> dict[str, Any]:

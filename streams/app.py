@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
+import time
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -20,25 +22,36 @@ from health.dependencies import KafkaDependency, PostgresDependency, RedisDepend
 from health.logs import configure_logging
 from health.metrics import Metrics
 from health.middleware import protect
-from health.probes import WorkerState
+from health.probes import FlagsState, WorkerState
 from health.routes import health_routes
 from models.catalogue import default_catalogue_path, load_catalogue
 from models.classifier import Classifier
 from models.threads import DaemonThread
+from schemas.events import Presence
 from streams.api import ClassifyRoute
 from streams.batcher import Batcher
 from streams.boot import StreamApp, serve
 from streams.classify import Classify
-from streams.clients import admin_client, client_config, intake_consumer_config, transactional_producer_config
+from streams.clients import (
+    admin_client,
+    client_config,
+    intake_consumer_config,
+    presence_producer_config,
+    transactional_producer_config,
+)
 from streams.decide import FlaggedClassifier
 from streams.exchange import Exchange
 from streams.flagging import Flags
 from streams.intake import Intake
+from streams.lease import Lease, LeasedDecider, lease_clock
 from streams.observer import StreamObserver
+from streams.presence import DELIVERY_MS, PresencePublisher
 from streams.publisher import Publisher
+from streams.results import timestamp
 from streams.services import Checks, Codec, Models
-from streams.topics import FLAGS, FLAGS_AUDIT, UTTERANCES, apply_topics
+from streams.topics import FLAGS, FLAGS_AUDIT, UTTERANCES, WORKERS, apply_topics
 from streams.web import WebServer
+from streams.workers import BEATS, Workers
 
 if TYPE_CHECKING:
     from confluent_kafka.admin import AdminClient
@@ -89,11 +102,23 @@ class Worker:
         self._metrics = Metrics(version("intentstream"))
         self._observer = StreamObserver(self._metrics)
         self._admin = admin_client(settings)
+        self._started_at = timestamp(time.time())
+        self._expires_seconds = BEATS * settings.worker.presence_seconds
+        self._lease = Lease(
+            expires_seconds=self._expires_seconds,
+            beat=lambda: asyncio.wrap_future(self._presence.beat()),
+            catch_up=lambda: self._flags.catch_up(),  # noqa: PLW0108 - it is made below, for it needs the presence
+            observer=self._observer,
+        )
+        self._presence = self._new_presence()
         self._flags = self._new_flags()
+        self._workers = self._new_workers()
+        self._show_followers()
         self._checks = _dependency_checks(settings, self._admin, self._metrics)
         catalogue = load_catalogue(settings.models.catalogue or default_catalogue_path())
         self._classifier = Classifier(settings, catalogue, observer=self._observer)
         self._decider = FlaggedClassifier(self._classifier, lambda: self._flags.follower.snapshot, self._observer)
+        self._leased = LeasedDecider(self._decider, self._lease)
         self._codec = DaemonThread("codec")
         self._publisher = Publisher(settings)
         self._exchange = Exchange(
@@ -110,6 +135,7 @@ class Worker:
     def _add_services(self) -> None:
         settings = self._settings
         self.app.before_agents += [
+            self._workers,  # first, and so last to stop: what still decides is still there
             WebServer(self._web_application(), settings.web),
             Checks(self._checks),
             self._flags,
@@ -127,7 +153,7 @@ class Worker:
         )
         self.app.after_agents.append(self._intake)
         classify = Classify(
-            decider=self._decider,
+            decider=self._leased,
             settings=settings.intake,
             worker_id=settings.worker.id,
             codec=self._codec,
@@ -158,7 +184,54 @@ class Worker:
                 observer=observer,
             ),
             writer=writer,
+            announce=self._presence.announce,
             metrics=self._observer,
+        )
+
+    def _show_followers(self) -> None:
+        """Have `/metrics` ask what is followed how it is."""
+        follower, metrics = self._flags.follower, self._metrics
+        metrics.flags_age_seconds.set_function(lambda: follower.age_seconds)
+        metrics.flags_lag_records.set_function(lambda: math.nan if follower.lag is None else follower.lag)
+        metrics.flags_damaged.set_function(lambda: len(follower.damaged))
+        metrics.workers_live.set_function(lambda: len(self._workers.live()))
+
+    def _new_presence(self) -> PresencePublisher:
+        settings = self._settings
+        config = presence_producer_config(settings, delivery_ms=DELIVERY_MS)
+        return PresencePublisher(
+            new_producer=lambda: Producer(config),
+            topic=WORKERS,
+            worker_id=settings.worker.id,
+            describe=self._describe,
+            acknowledged=self._lease.acknowledged,
+            observer=self._observer,
+            clock=lease_clock,
+            every_seconds=settings.worker.presence_seconds,
+        )
+
+    def _new_workers(self) -> Workers:
+        config = follower_config(client_config(self._settings))
+        return Workers(
+            worker_id=self._settings.worker.id,
+            started_at=self._started_at,
+            publisher=self._presence,
+            new_consumer=lambda: Consumer(config),
+            topic=WORKERS,
+            observer=self._observer,
+            every_seconds=self._settings.worker.presence_seconds,
+        )
+
+    def _describe(self) -> Presence:
+        """Return our presence as it is now; on the presence's thread."""
+        return Presence(
+            worker_id=self._settings.worker.id,
+            partitions=self._observer.partitions,
+            flags_revision=self._flags.follower.snapshot.revision,
+            release=self._classifier.release or None,
+            started_at=self._started_at,
+            seen_at=timestamp(time.time()),
+            expires_seconds=self._expires_seconds,
         )
 
     def _web_application(self) -> web.Application:
@@ -173,7 +246,7 @@ class Worker:
             )
         )
         classify = ClassifyRoute(
-            batcher=Batcher(self._decider, max_waiting=self._settings.web.max_waiting_requests),
+            batcher=Batcher(self._leased, max_waiting=self._settings.web.max_waiting_requests),
             publisher=self._publisher,
             settings=self._settings.intake,
             observer=self._observer,
@@ -183,7 +256,7 @@ class Worker:
         return application
 
     def _state(self) -> WorkerState:
-        tiers = self._classifier.tiers
+        tiers, follower = self._classifier.tiers, self._flags.follower
         return WorkerState(
             broker_reachable=self._broker_reachable(),
             assigned=self._observer.joined,
@@ -191,6 +264,9 @@ class Worker:
             release=self._classifier.release or None,
             stopping=self.app.should_stop,
             committing_seconds=self._exchange.committing_seconds(),
+            flags=FlagsState(
+                revision=follower.snapshot.revision, age_seconds=follower.age_seconds, damaged=follower.damaged
+            ),
         )
 
     def _broker_reachable(self) -> bool:
@@ -199,6 +275,7 @@ class Worker:
     def _prepare(self) -> None:
         """Bring the topics in line and catch up with the flags, so that nothing is decided by what they once were."""
         self._prepare_topics()
+        self._presence.start()
         if not self._flags.follower.wait_until_caught_up(_FLAGS_SECONDS):
             _log.warning("flags_not_caught_up", revision=self._flags.follower.snapshot.revision)
 

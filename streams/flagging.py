@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 _log = structlog.get_logger(__name__)
 
 
+_CATCH_UP_SECONDS = 2.0
+
+
 class FlagsMetrics(Protocol):
     """Who counts. Called from the follower's thread; must not block."""
 
@@ -41,15 +44,18 @@ class FlagsFollowed:
 
     Args:
         metrics: Who counts.
+        announce: Called when a new snapshot decides; must not block.
         notice: Called when a record was refused; must not block.
     """
 
-    def __init__(self, metrics: FlagsMetrics, notice: Callable[[], None]) -> None:
+    def __init__(self, metrics: FlagsMetrics, *, announce: Callable[[], None], notice: Callable[[], None]) -> None:
         self._metrics = metrics
+        self._announce = announce
         self._notice = notice
 
     def applied(self, snapshot: Snapshot) -> None:
-        """Show the new revision."""
+        """Tell the others, and show the new revision."""
+        self._announce()
         self._metrics.flags_applied(snapshot.revision)
         _log.info("flags_applied", revision=snapshot.revision)
 
@@ -73,6 +79,7 @@ class Flags(Service):
     Args:
         new_follower: Makes the follower, which tells this observer.
         writer: Mends what is damaged.
+        announce: Called, on the follower's thread, when a new snapshot decides; must not block.
         metrics: Who counts.
     """
 
@@ -81,18 +88,24 @@ class Flags(Service):
         *,
         new_follower: Callable[[FollowerObserver], Follower],
         writer: Writer,
+        announce: Callable[[], None],
         metrics: FlagsMetrics,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self._writer = writer
         self._restorer = Restorer(damaged=lambda: self._follower.damaged, restore=writer.restore)
-        self._follower = new_follower(FlagsFollowed(metrics, self._restorer.notice))
+        self._follower = new_follower(FlagsFollowed(metrics, announce=announce, notice=self._restorer.notice))
 
     @property
     def follower(self) -> Follower:
         """Return what holds the snapshot."""
         return self._follower
+
+    async def catch_up(self) -> None:
+        """Return once all flags decide that stood on the log when this was called; with the broker away, never."""
+        while not await asyncio.to_thread(self._follower.wait_until_current, _CATCH_UP_SECONDS):
+            _log.info("flags_not_current_yet", revision=self._follower.snapshot.revision)
 
     async def on_start(self) -> None:
         """Begin to follow; until the log's end is reached, the last state known on this machine decides."""

@@ -24,11 +24,13 @@ class StreamObserver:
 
     Attributes:
         joined: Whether the group has given us an assignment, be it an empty one.
+        partitions: Of the utterances, ours now.
     """
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
         self.joined = False
+        self.partitions: tuple[int, ...] = ()
 
     # From the exchange.
 
@@ -58,6 +60,7 @@ class StreamObserver:
     def assigned(self, partitions: Sequence[TopicPartition]) -> None:
         """Show all partitions that are ours now."""
         self.joined = True
+        self.partitions = tuple(sorted(partition.partition for partition in partitions))
         self._metrics.rebalances.inc()
         self._metrics.partitions_assigned.set(len(partitions))
 
@@ -102,6 +105,16 @@ class StreamObserver:
     def flag_record_refused(self, code: str) -> None:
         """Count a record of the changelog that does not count."""
         self._metrics.flag_records_refused.labels(code).inc()
+
+    # From the workers' presences and the lease.
+
+    def presence_refused(self) -> None:
+        """Count a record of the workers' topic that is no presence."""
+        self._metrics.presence_records_refused.inc()
+
+    def lease_lapsed(self, *, renewed: bool) -> None:
+        """Count that decisions waited until the flags were known to be the latest, or were made all the same."""
+        self._metrics.lease_lapses.labels("renewed" if renewed else "unanswered").inc()
 
     # From the chain and the cache.
 
