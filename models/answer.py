@@ -12,7 +12,11 @@ from schemas.events import Alternative, Attempt
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy.typing as npt
+
     from models.prediction import Probabilities
+
+    _Limits = npt.NDArray[np.float64]
 
 MAX_ALTERNATIVES = 3
 NO_TIER = "none"
@@ -49,13 +53,14 @@ class Ranking(msgspec.Struct, frozen=True, kw_only=True):
     alternatives: tuple[Alternative, ...]
 
 
-def rank(probabilities: Probabilities, labels: Sequence[str], out_of_scope_below: float) -> list[Ranking]:
+def rank(probabilities: Probabilities, labels: Sequence[str], least: _Limits, beyond_from: _Limits) -> list[Ranking]:
     """Decide each row: the likeliest of the intents and out-of-scope, and the candidates behind it.
 
     Args:
         probabilities: Shape (texts, labels + 1).
         labels: The intents, in the columns' order.
-        out_of_scope_below: A row with no candidate as likely as this is out of scope.
+        least: Shape (texts,): a row with no candidate as likely as this is out of scope.
+        beyond_from: Shape (texts,): so is a row whose last column is this or more.
     """
     shown = min(MAX_ALTERNATIVES + 1, probabilities.shape[1])
     best = np.argpartition(-probabilities, shown - 1, axis=1)[:, :shown]
@@ -63,18 +68,21 @@ def rank(probabilities: Probabilities, labels: Sequence[str], out_of_scope_below
     best = np.take_along_axis(best, order, axis=1)
     values = np.clip(np.take_along_axis(probabilities, best, axis=1), 0, 1)
     outside = np.clip(probabilities[:, -1], 0, 1)
+    within = (values[:, 0] >= least) & (outside < beyond_from)
     names = (*labels, None)
     return [
-        _decide([names[column] for column in columns], likely, beyond, out_of_scope_below)
-        for columns, likely, beyond in zip(best.tolist(), values.tolist(), outside.tolist(), strict=True)
+        _decide([names[column] for column in columns], likely, beyond, inside=inside)
+        for columns, likely, beyond, inside in zip(
+            best.tolist(), values.tolist(), outside.tolist(), within.tolist(), strict=True
+        )
     ]
 
 
-def _decide(names: list[str | None], likely: list[float], beyond: float, out_of_scope_below: float) -> Ranking:
+def _decide(names: list[str | None], likely: list[float], beyond: float, *, inside: bool) -> Ranking:
     candidates = [
         Alternative(intent=name, confidence=confidence) for name, confidence in zip(names, likely, strict=True)
     ]
-    if likely[0] >= out_of_scope_below:
+    if inside:
         chosen = candidates.pop(0)
     else:
         chosen = Alternative(intent=None, confidence=beyond)

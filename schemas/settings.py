@@ -107,8 +107,12 @@ class Chain(_Section):
     tier_deadline_seconds: float = Field(2.0, gt=0, le=60, description="Of one tier's call on one batch.")
     breaker_failures: int = Field(3, ge=1, description="Failures in a row that open a tier's breaker.")
     breaker_open_seconds: float = Field(5.0, gt=0, description="Until a half-open breaker tries one call.")
-    sure_confidence: float = Field(0.6, ge=0, le=1, description="A tier less sure than this asks the next.")
-    out_of_scope_confidence: float = Field(0.25, ge=0, le=1, description="Nothing likelier than this: out of scope.")
+    sure_confidence: float | None = Field(
+        None, ge=0, le=1, description="A tier less sure than this asks the next; left out: fitted for each tier."
+    )
+    out_of_scope_confidence: float | None = Field(
+        None, ge=0, le=1, description="Nothing likelier than this: out of scope; left out: fitted for each tier."
+    )
 
 
 class Models(_Section):
