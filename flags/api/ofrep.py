@@ -21,7 +21,7 @@ from schemas.errors import InvalidRequestError
 from schemas.tokens import Scope
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from flags.evaluation import Snapshot
     from schemas.access import Access
@@ -92,11 +92,15 @@ class RemoteEvaluation:
     Args:
         access: Who may read.
         snapshot: Returns the flags that this worker decides by.
+        hold: Returns when it is certain that what this worker knows still counts.
     """
 
-    def __init__(self, *, access: Access, snapshot: Callable[[], Snapshot]) -> None:
+    def __init__(
+        self, *, access: Access, snapshot: Callable[[], Snapshot], hold: Callable[[], Awaitable[None]]
+    ) -> None:
         self._access = access
         self._snapshot = snapshot
+        self._hold = hold
 
     def routes(self) -> list[web.RouteDef]:
         """Return what to mount."""
@@ -108,6 +112,7 @@ class RemoteEvaluation:
         context = await _context(request)
         if isinstance(context, BulkFailure):
             return answer_json(EvaluationFailure(key=key, **msgspec.structs.asdict(context)), status=400)
+        await self._hold()
         snapshot = self._snapshot()
         if key not in snapshot.names:
             return answer_json(FlagNotFound(key=key[:_MAX_KEY_CHARACTERS]), status=404)
@@ -119,6 +124,7 @@ class RemoteEvaluation:
         context = await _context(request)
         if isinstance(context, BulkFailure):
             return answer_json(context, status=400)
+        await self._hold()
         snapshot = self._snapshot()
         outcomes = tuple(_outcome(name, snapshot.evaluate(name, context)) for name in snapshot.names)
         body = msgspec.json.encode(BulkEvaluation(flags=outcomes, metadata={"revision": snapshot.revision}))

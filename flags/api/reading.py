@@ -24,7 +24,7 @@ from schemas.tokens import Scope
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Awaitable, Callable, Iterator, Mapping
 
     from flags.api.blocking import BlockingCalls
     from flags.follower import Follower
@@ -48,6 +48,7 @@ class FlagReading:
         follower: Holds the flags that this worker decides by.
         overrides: What this worker's environment says.
         read_audit: Reads every change there was, the oldest first; blocking.
+        hold: Returns when it is certain that what this worker knows still counts.
         calls: Makes blocking calls.
     """
 
@@ -58,12 +59,14 @@ class FlagReading:
         follower: Follower,
         overrides: Mapping[str, bool],
         read_audit: Callable[[], Iterator[FlagChange]],
+        hold: Callable[[], Awaitable[None]],
         calls: BlockingCalls,
     ) -> None:
         self._access = access
         self._follower = follower
         self._overrides = overrides
         self._read_audit = read_audit
+        self._hold = hold
         self._calls = calls
 
     def routes(self) -> list[web.RouteDef]:
@@ -78,6 +81,7 @@ class FlagReading:
     async def _list(self, request: web.Request) -> web.Response:
         self._access.admit(request, Scope.FLAGS_READ)
         Query(request.query).rest()
+        await self._hold()
         snapshot, age = self._follower.snapshot, self._follower.age_seconds
         states = (flag_state(name, snapshot.changes) for name in _names(snapshot.changes))
         answer = FlagList(
@@ -92,6 +96,7 @@ class FlagReading:
     async def _show(self, request: web.Request) -> web.Response:
         self._access.admit(request, Scope.FLAGS_READ)
         Query(request.query).rest()
+        await self._hold()
         name = request.match_info["flag"]
         state = flag_state(name, self._follower.snapshot.changes)
         if state is None:
@@ -103,7 +108,7 @@ class FlagReading:
         query = Query(request.query, open_ended=True)
         user_id, moment = query.text("user_id"), query.moment("at")
         context = Context(user_id=user_id, attributes=query.rest())
-        snapshot = self._follower.snapshot if moment is None else await self._calls.run(lambda: self._past(moment))
+        snapshot = await (self._present() if moment is None else self._calls.run(lambda: self._past(moment)))
         name = request.match_info["flag"]
         if name not in snapshot.names:
             raise no_such_flag(name)
@@ -122,6 +127,10 @@ class FlagReading:
         page = found[:limit]
         more = page[-1].revision if len(found) > limit else None
         return answer_json(HistoryPage(changes=tuple(page), next_before=more))
+
+    async def _present(self) -> Snapshot:
+        await self._hold()
+        return self._follower.snapshot
 
     def _view(self, state: FlagChange) -> FlagView:
         return FlagView(**msgspec.structs.asdict(state), overridden=self._overrides.get(state.name))
