@@ -41,6 +41,7 @@ from streams.clients import (
 )
 from streams.decide import FlaggedClassifier
 from streams.exchange import Exchange
+from streams.flag_routes import FlagRoutes
 from streams.flagging import Flags
 from streams.intake import Intake
 from streams.lease import Lease, LeasedDecider, lease_clock
@@ -111,8 +112,11 @@ class Worker:
             observer=self._observer,
         )
         self._presence = self._new_presence()
+        self._overrides = read_overrides(os.environ)
+        self._flag_writer = self._new_flag_writer()
         self._flags = self._new_flags()
         self._workers = self._new_workers()
+        self._flag_routes = self._new_flag_routes()
         self._show_followers()
         self._checks = _dependency_checks(settings, self._admin, self._metrics)
         catalogue = load_catalogue(settings.models.catalogue or default_catalogue_path())
@@ -139,6 +143,7 @@ class Worker:
             WebServer(self._web_application(), settings.web),
             Checks(self._checks),
             self._flags,
+            self._flag_routes,
             self._publisher,
             Codec(self._codec),
             Models(self._classifier, self._metrics),
@@ -166,24 +171,39 @@ class Worker:
 
         self.app.agent(channel, name="classify")(classify_utterances)
 
-    def _new_flags(self) -> Flags:
-        settings, client, overrides = self._settings, client_config(self._settings), read_overrides(os.environ)
-        writer = Writer(
+    def _new_flag_writer(self) -> Writer:
+        settings, client = self._settings, client_config(self._settings)
+        return Writer(
             new_producer=lambda: Producer(writer_config(client, settings.worker.group_id)),
             new_consumer=lambda: Consumer(reader_config(client)),
             topic=FLAGS,
             audit_topic=FLAGS_AUDIT,
         )
+
+    def _new_flag_routes(self) -> FlagRoutes:
+        client = client_config(self._settings)
+        return FlagRoutes(
+            self._settings,
+            follower=self._flags.follower,
+            writer=self._flag_writer,
+            overrides=self._overrides,
+            propagation=self._workers,
+            hold=self._lease.hold,
+            new_consumer=lambda: Consumer(reader_config(client)),
+        )
+
+    def _new_flags(self) -> Flags:
+        settings, client = self._settings, client_config(self._settings)
         return Flags(
             new_follower=lambda observer: Follower(
                 new_consumer=lambda: Consumer(follower_config(client)),
                 admin=self._admin,
                 topic=FLAGS,
-                overrides=overrides,
+                overrides=self._overrides,
                 last_known=settings.state_folder / "flags.json",
                 observer=observer,
             ),
-            writer=writer,
+            writer=self._flag_writer,
             announce=self._presence.announce,
             metrics=self._observer,
         )
@@ -253,6 +273,7 @@ class Worker:
             broker_reachable=self._broker_reachable,
         )
         application.add_routes(classify.routes())
+        application.add_routes(self._flag_routes.routes())
         return application
 
     def _state(self) -> WorkerState:
