@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import queue
-import threading
 import time
-from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 from models.prediction import TierBusyError, TierUnavailableError
+from models.threads import DaemonThread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from models.prediction import Model, Probabilities
 
-_Call = tuple["Future[Probabilities]", "Model", "Sequence[str]"]
-
 
 class LocalTier:
-    """A tier with a thread of its own. Its model may join later and be swapped between calls.
-
-    The thread is a daemon: a ThreadPoolExecutor's would be joined at exit and so a hung call would hang the process.
-    """
+    """A tier with a thread of its own. Its model may join later and be swapped between calls."""
 
     def __init__(
         self,
@@ -46,11 +39,10 @@ class LocalTier:
         self._name = name
         self._model = model
         self._missing = missing
-        self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
         self._hung_after_seconds = hung_after_seconds
         self._clock = clock
         self._running_since: float | None = None
-        threading.Thread(target=self._run, name=f"tier-{name}", daemon=True).start()
+        self._thread = DaemonThread(f"tier-{name}")
 
     @property
     def name(self) -> str:
@@ -77,7 +69,7 @@ class LocalTier:
 
     def close(self) -> None:
         """End the thread once the calls before have returned."""
-        self._calls.put(None)
+        self._thread.shutdown()
 
     async def classify(self, texts: Sequence[str]) -> Probabilities:
         """Return one row a normalised text.
@@ -91,21 +83,11 @@ class LocalTier:
         since = self._running_since
         if since is not None and self._clock() - since >= self._hung_after_seconds:
             raise TierBusyError("a call past its deadline has not returned")
-        call: Future[Probabilities] = Future()
-        self._calls.put((call, self._model, texts))
-        return await asyncio.wrap_future(call)
+        return await asyncio.wrap_future(self._thread.submit(self._predict, self._model, texts))
 
-    def _run(self) -> None:
-        while (next_call := self._calls.get()) is not None:
-            call, model, texts = next_call
-            if not call.set_running_or_notify_cancel():
-                continue
-            self._running_since = self._clock()
-            try:
-                answer = model.predict(texts)
-            except BaseException as error:  # noqa: BLE001 - the future carries it to the caller; the thread must live
-                self._running_since = None
-                call.set_exception(error)
-            else:
-                self._running_since = None
-                call.set_result(answer)
+    def _predict(self, model: Model, texts: Sequence[str]) -> Probabilities:
+        self._running_since = self._clock()
+        try:
+            return model.predict(texts)
+        finally:
+            self._running_since = None
