@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 
 JARS = Path(__file__).parents[1] / ".intentstream" / "jars"  # shared with `intentstream up`: brought once a checkout
 
-# Taken out of the environment: it is no setting, and what the tests start would refuse it.
+# Taken out of the environment: these are no settings, and what the tests start would refuse them.
 TEST_DATA = os.environ.pop("INTENTSTREAM_TEST_DATA", None)
+TEST_MLSERVER = os.environ.pop("INTENTSTREAM_TEST_MLSERVER", None)
+TEST_TORCHSERVE = os.environ.pop("INTENTSTREAM_TEST_TORCHSERVE", None)
 
 
 class NamedServer(EmbeddedServer):
@@ -69,6 +71,28 @@ def data_folder() -> Path:
     if TEST_DATA is None:
         pytest.skip("needs public data sets: name their folder in INTENTSTREAM_TEST_DATA")
     return Path(TEST_DATA)
+
+
+@pytest.fixture(scope="session")
+def mlserver_program() -> Path:
+    """MLServer, a server of the Open Inference Protocol."""
+    if TEST_MLSERVER is None:
+        pytest.skip(
+            "needs MLServer: `uv sync --project tests/servers/mlserver` and"
+            " INTENTSTREAM_TEST_MLSERVER=tests/servers/mlserver/.venv/bin/mlserver"
+        )
+    return Path(TEST_MLSERVER)
+
+
+@pytest.fixture(scope="session")
+def torchserve_program() -> Path:
+    """TorchServe."""
+    if TEST_TORCHSERVE is None:
+        pytest.skip(
+            "needs TorchServe: `uv sync --project tests/servers/torchserve` and"
+            " INTENTSTREAM_TEST_TORCHSERVE=tests/servers/torchserve/.venv/bin/torchserve"
+        )
+    return Path(TEST_TORCHSERVE)
 
 
 def _serve(program: Program, folders: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
