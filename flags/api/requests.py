@@ -37,7 +37,9 @@ class Query:
         self._left = dict(query)
         self._open_ended = open_ended
         self.faults = [
-            f"{name[:_SHOWN_CHARACTERS]} is there {count} times." for name, count in Counter(query).items() if count > 1
+            f"{name[:_SHOWN_CHARACTERS]} is there {count} times."
+            for name, count in Counter(query.keys()).items()
+            if count > 1
         ]
 
     def text(self, name: str) -> str | None:

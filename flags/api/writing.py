@@ -107,8 +107,9 @@ class FlagWriting:
         if wait_seconds is not None:
             applied = await self._propagation.wait_applied(written.revision, wait_seconds)
             status = 202 if applied.missing else status
+        state = flag_state(written.name, {written.name: written}) or written
         answer = WrittenFlag(
-            **msgspec.structs.asdict(written), overridden=self._overrides.get(written.name), applied=applied
+            **msgspec.structs.asdict(state), overridden=self._overrides.get(state.name), applied=applied
         )
         return answer_json(answer, status=status, headers={hdrs.ETAG: etag(written.revision)})
 
