@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
+
 from flags.compiling import OFF, ON, Evaluation, Origin, Reason, compile_flag, constant
 from flags.definitions import DEFINITIONS
 
@@ -53,9 +55,15 @@ class Compilation:
             name: decide for name, decide in DEFAULTS.items() if name not in self._changes
         }
         for name, state in overrides.items():
-            self._ready[name] = _OVERRIDDEN[state]
+            if self._is_plain(name):
+                self._ready[name] = _OVERRIDDEN[state]
         alike = before is not None and (before.origin, before.overrides) == (origin, overrides)
         self.deciders = self._decide_all(before.compiled if before is not None and alike else {})
+
+    def _is_plain(self, name: str) -> bool:
+        """Return whether there is such a flag, and it is only on or off."""
+        change = self._changes.get(name)
+        return name in DEFAULTS or (change is not None and change.kind == "flag" and not change.variants)
 
     def _decide_all(self, known: Mapping[str, _Compiled]) -> dict[str, Decider]:
         added = sorted(name for name, change in self._changes.items() if change.kind == "flag")
@@ -91,8 +99,20 @@ class Compilation:
             return lambda user_id, attributes: decide(user_id, attributes).value is True
 
         change = self._changes[name]
-        decide = compile_flag(change, self.origin, deciders=decider, segments=segment)
+        state = self.overrides.get(name) if change.kind == "flag" else None
+        decide = (
+            compile_flag(change, self.origin, deciders=decider, segments=segment)
+            if state is None
+            else compile_flag(_overridden(change, state), Origin.ENVIRONMENT, deciders=decider, segments=segment)
+        )
         return _Compiled(decide, change, tuple(needs.items()))
+
+
+def _overridden(change: FlagChange, state: bool) -> FlagChange:  # noqa: FBT001 - it is the value
+    """Return a flag of variants as the environment has it: off for everyone, or by its variants' weights alone."""
+    return msgspec.structs.replace(
+        change, enabled=state, killed=False, rules=(), prerequisites=(), rollout_percentage=100.0
+    )
 
 
 def _plain(state: bool, origin: Origin, detail: str) -> Evaluation:  # noqa: FBT001 - it is the value

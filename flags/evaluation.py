@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from flags.compilation import DEFAULTS, Compilation
+from flags.compilation import Compilation
 from flags.compiling import ErrorCode, Evaluation, Origin, Reason
+from flags.environment import describe_unknown
 from schemas.errors import UnknownFlagError
 
 if TYPE_CHECKING:
@@ -53,14 +54,11 @@ class Snapshot:
     Precedence: the environment, then the changes, then the defaults.
 
     Args:
-        overrides: What the environment says.
+        overrides: What the environment says; of flags that there are not, it says nothing.
         revision: Of the last change it knows; 0 is the defaults.
         changes: The latest state of each flag that was ever changed, by name.
         origin: Where the changes were read: from the changelog, or from the snapshot on disk.
         before: Another state of the same flags: what is the same in both is not compiled again.
-
-    Raises:
-        UnknownFlagError: An override is of no flag.
 
     Attributes:
         revision: Of the last change it knows.
@@ -70,7 +68,8 @@ class Snapshot:
             get the same answers.
         compared: The flags whose users are being compared, be it that they climb by themselves or that their variants
             are arms.
-        warnings: What contradicts itself and how it is settled, a sentence each.
+        warnings: What contradicts itself and how it is settled, and what the environment says of no flag, a sentence
+            each.
     """
 
     __slots__ = ("_deciders", "asked_attributes", "changes", "compared", "compilation", "revision", "warnings")
@@ -85,9 +84,6 @@ class Snapshot:
         before: Snapshot | None = None,
     ) -> None:
         overrides = dict(overrides or {})
-        for name in overrides:
-            if name not in DEFAULTS:
-                raise _unknown(name, sorted(DEFAULTS))
         self.revision = revision
         self.changes: Mapping[str, FlagChange] = MappingProxyType(dict(changes))
         self.compilation: Compilation = Compilation(
@@ -96,7 +92,7 @@ class Snapshot:
         self._deciders = self.compilation.deciders
         self.asked_attributes = _asked_attributes(self.changes)
         self.compared = tuple(sorted(name for name, change in self.changes.items() if _is_compared(change)))
-        self.warnings = _contradictions(overrides, self.changes)
+        self.warnings = (*_contradictions(overrides, self.changes), *describe_unknown(overrides, self._deciders))
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from flags.evaluation import Snapshot
-    from flags.follower import Follower, FollowerObserver, RefusedRecord
+    from flags.follower import Follower, FollowerObserver
+    from flags.refusals import RefusedRecord
     from flags.writer import Writer
 
 _log = structlog.get_logger(__name__)
@@ -52,12 +53,17 @@ class FlagsFollowed:
         self._metrics = metrics
         self._announce = announce
         self._notice = notice
+        self._warnings: tuple[str, ...] = ()
 
     def applied(self, snapshot: Snapshot) -> None:
         """Tell the others, and show the new revision."""
         self._announce()
         self._metrics.flags_applied(snapshot.revision)
         _log.info("flags_applied", revision=snapshot.revision)
+        for warning in snapshot.warnings:
+            if warning not in self._warnings:
+                _log.warning("flags_warning", warning=warning)
+        self._warnings = snapshot.warnings
 
     def refused(self, record: RefusedRecord) -> None:
         """Count it; the last good state serves on, and is put back into the changelog."""
@@ -94,7 +100,12 @@ class Flags(Service):
     ) -> None:
         super().__init__(**kwargs)
         self._writer = writer
-        self._restorer = Restorer(damaged=lambda: self._follower.damaged, restore=writer.restore)
+        self._restorer = Restorer(
+            damaged=lambda: self._follower.damaged,
+            restore=writer.restore,
+            strays=lambda: self._follower.strays,
+            bury_strays=writer.bury_strays,
+        )
         self._follower = new_follower(FlagsFollowed(metrics, announce=announce, notice=self._restorer.notice))
 
     @property

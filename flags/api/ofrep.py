@@ -113,10 +113,10 @@ class RemoteEvaluation:
         if isinstance(context, BulkFailure):
             return answer_json(EvaluationFailure(key=key, **msgspec.structs.asdict(context)), status=400)
         await self._hold()
-        snapshot = self._snapshot()
-        if key not in snapshot.names:
+        evaluation = self._snapshot().evaluate(key, context)
+        if evaluation.error_code is ErrorCode.FLAG_NOT_FOUND:
             return answer_json(FlagNotFound(key=key[:_MAX_KEY_CHARACTERS]), status=404)
-        answer = _outcome(key, snapshot.evaluate(key, context))
+        answer = _outcome(key, evaluation)
         return answer_json(answer, status=200 if isinstance(answer, EvaluationSuccess) else 400)
 
     async def _evaluate_all(self, request: web.Request) -> web.Response:

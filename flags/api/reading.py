@@ -15,6 +15,7 @@ from aiohttp import hdrs, web
 from flags.api.preconditions import etag
 from flags.api.requests import JSON, Query
 from flags.api.views import CheckedFlag, FlagList, FlagView, HistoryPage
+from flags.compiling import ErrorCode
 from flags.definitions import DEFINITIONS
 from flags.edits import flag_state
 from flags.evaluation import Context, Snapshot
@@ -110,9 +111,9 @@ class FlagReading:
         context = Context(user_id=user_id, attributes=query.rest())
         snapshot = await (self._present() if moment is None else self._calls.run(lambda: self._past(moment)))
         name = request.match_info["flag"]
-        if name not in snapshot.names:
-            raise no_such_flag(name)
         answer = snapshot.evaluate(name, context)
+        if answer.error_code is ErrorCode.FLAG_NOT_FOUND:
+            raise no_such_flag(name)
         return answer_json(CheckedFlag(name=name, revision=snapshot.revision, **msgspec.structs.asdict(answer)))
 
     async def _history(self, request: web.Request) -> web.Response:
