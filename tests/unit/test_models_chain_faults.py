@@ -1,0 +1,164 @@
+"""Each tier killed, hung, slow, wrong or out of memory, in every combination: every text has its answer in time."""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import itertools
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from models.answer import NO_TIER
+from models.breaker import BreakerState
+from models.chain import Chain
+from models.prediction import TierFailedError
+from models.router import DISTILBERT, RULES, ZERO_SHOT
+from schemas import settings
+from schemas.events import Outcome
+from tests.kit.virtual_time import VirtualTimeLoop
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Sequence
+
+    from models.answer import Answer
+    from models.prediction import Probabilities
+
+ORDER = (DISTILBERT, ZERO_SHOT, RULES)
+TEXTS = tuple(f"text {number}" for number in range(20))
+LIMITS = settings.Chain(tier_deadline_seconds=0.5, breaker_failures=2, breaker_open_seconds=5.0)
+DEADLINE = LIMITS.tier_deadline_seconds
+
+
+class Fault(enum.StrEnum):
+    """How a tier is."""
+
+    NONE = "sound"
+    KILLED = "killed"
+    HUNG = "hung"
+    SLOW = "slow"
+    NAN = "nan"
+    SHAPE = "shape"
+    MEMORY = "memory"
+
+
+LEFT = {
+    Fault.NONE: (Outcome.ANSWERED, None),
+    Fault.KILLED: (Outcome.FAILED, "the connection to its server was lost"),
+    Fault.HUNG: (Outcome.TIMEOUT, "no answer within 0.5 s"),
+    Fault.SLOW: (Outcome.TIMEOUT, "no answer within 0.5 s"),
+    Fault.NAN: (Outcome.FAILED, "its answer holds what is no number"),
+    Fault.SHAPE: (Outcome.FAILED, "its answer is not of shape (20, 4)"),
+    Fault.MEMORY: (Outcome.FAILED, "MemoryError"),
+}
+"""How the chain leaves a tier, and why it says it did."""
+
+WAITED = {Fault.HUNG: DEADLINE, Fault.SLOW: DEADLINE}
+"""Seconds; the others are known at once."""
+
+
+class Faulty:
+    """A tier that is as it is told to be, and sure that a text means the intent of its own name."""
+
+    def __init__(self, name: str, fault: Fault) -> None:
+        self.name = name
+        self.fault = fault
+
+    async def classify(self, texts: Sequence[str]) -> Probabilities:
+        match self.fault:
+            case Fault.KILLED:
+                raise TierFailedError("the connection to its server was lost")
+            case Fault.HUNG:
+                await asyncio.Event().wait()
+            case Fault.SLOW:
+                await asyncio.sleep(DEADLINE * 1.01)
+            case Fault.MEMORY:
+                raise MemoryError
+        answer = np.full((len(texts), len(ORDER) + 1), 0.02, np.float32)
+        answer[:, ORDER.index(self.name)] = 0.94
+        if self.fault is Fault.NAN:
+            answer[-1, -1] = np.nan
+        return answer[:-1] if self.fault is Fault.SHAPE else answer
+
+
+class Drill:
+    """Three tiers in a chain, on a clock that only moves when all of them wait."""
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        self.faults = faults
+        self.tiers = [Faulty(name, fault) for name, fault in zip(ORDER, faults, strict=True)]
+        self.chain = Chain(self.tiers, ORDER, LIMITS, clock=asyncio.get_running_loop().time)
+        sound = [position for position, fault in enumerate(faults) if fault is Fault.NONE]
+        self.asked = sound[0] + 1 if sound else len(ORDER)
+        self.answers_with = ORDER[sound[0]] if sound else NO_TIER
+
+    async def ask(self, order: Sequence[str] = ORDER) -> tuple[list[Answer], float]:
+        """Return the answers, and the seconds they took."""
+        now = asyncio.get_running_loop().time
+        started = now()
+        return await self.chain.classify(TEXTS, order), now() - started
+
+    def heal(self) -> None:
+        for tier in self.tiers:
+            tier.fault = Fault.NONE
+
+
+def run(drill: Coroutine[object, object, None]) -> None:
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        runner.run(drill)
+
+
+def ways(answers: Sequence[Answer]) -> set[tuple[tuple[str, Outcome, str | None], ...]]:
+    """Return who was asked and, of those who were left, why; of all the answers."""
+    return {
+        tuple(
+            (turn.tier, turn.outcome, turn.reason if turn.outcome is not Outcome.ANSWERED else None) for turn in tried
+        )
+        for tried in {answer.tried for answer in answers}
+    }
+
+
+every_combination = pytest.mark.parametrize(
+    "faults", [pytest.param(each, id="-".join(each)) for each in itertools.product(Fault, repeat=len(ORDER))]
+)
+
+
+@every_combination
+def test_every_text_is_answered_in_time_by_the_first_sound_tier_and_says_what_was_tried(
+    faults: tuple[Fault, ...],
+) -> None:
+    async def drill() -> None:
+        drill = Drill(faults)
+        answers, seconds = await drill.ask()
+        assert [answer.tier for answer in answers] == [drill.answers_with] * len(TEXTS)
+        assert {answer.intent for answer in answers} == {None if drill.answers_with == NO_TIER else drill.answers_with}
+        assert {answer.degraded for answer in answers} == {faults[0] is not Fault.NONE}
+        tried = [(name, *LEFT[fault]) for name, fault in zip(ORDER, faults, strict=True)]
+        assert ways(answers) == {tuple(tried[: drill.asked])}
+        assert seconds == pytest.approx(sum(WAITED.get(fault, 0.0) for fault in faults[: drill.asked]))
+
+    run(drill())
+
+
+@every_combination
+def test_a_tier_that_stays_broken_is_left_alone_until_a_probe_finds_it_sound(faults: tuple[Fault, ...]) -> None:
+    async def drill() -> None:
+        drill = Drill(faults)
+        for _ in range(LIMITS.breaker_failures):
+            await drill.ask()
+        broken = {name for name, fault in zip(ORDER[: drill.asked], faults, strict=False) if fault is not Fault.NONE}
+        assert {name for name, state in drill.chain.breakers.items() if state is BreakerState.OPEN} == broken
+        answers, seconds = await drill.ask()
+        assert {answer.tier for answer in answers} == {drill.answers_with}
+        assert {turn.outcome for answer in answers for turn in answer.tried if turn.tier in broken} <= {Outcome.OPEN}
+        assert seconds == 0
+
+        drill.heal()
+        await asyncio.sleep(LIMITS.breaker_open_seconds)
+        for first in ORDER:
+            answers, _ = await drill.ask([first])
+            assert {(answer.tier, answer.degraded) for answer in answers} == {(first, False)}
+        assert set(drill.chain.breakers.values()) == {BreakerState.CLOSED}
+
+    run(drill())
