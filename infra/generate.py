@@ -17,6 +17,7 @@ import click
 import yaml
 
 from infra.asyncapi import asyncapi_document
+from infra.openapi.document import openapi_document
 from schemas.json_schema import SCHEMA_NAMES, event_schema
 from schemas.settings import DEFAULT_FILE, FILE_VARIABLE, Settings
 from schemas.settings_table import describe_settings
@@ -52,7 +53,11 @@ def generated_files() -> dict[Path, str]:
     document = yaml.safe_dump(
         asyncapi_document(version("intentstream")), sort_keys=False, allow_unicode=True, width=120
     )
-    return schemas | {GENERATED / "asyncapi.yaml": document, Path("docs/settings.md"): _settings_page()}
+    return schemas | {
+        GENERATED / "asyncapi.yaml": document,
+        GENERATED / "openapi.json": _json(openapi_document(version("intentstream"))),
+        Path("docs/settings.md"): _settings_page(),
+    }
 
 
 def differences(root: Path = ROOT) -> list[str]:

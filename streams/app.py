@@ -39,6 +39,7 @@ from streams.clients import (
     presence_producer_config,
     transactional_producer_config,
 )
+from streams.contract import contract_routes
 from streams.decide import FlaggedClassifier
 from streams.exchange import Exchange
 from streams.flag_routes import FlagRoutes
@@ -274,6 +275,7 @@ class Worker:
         )
         application.add_routes(classify.routes())
         application.add_routes(self._flag_routes.routes())
+        application.add_routes(contract_routes())
         return application
 
     def _state(self) -> WorkerState:

@@ -72,10 +72,14 @@ class FlagNotFound(msgspec.Struct, frozen=True, kw_only=True):
     errorDetails: str = "There is no such flag."  # noqa: N815 - likewise
 
 
+_OUTCOMES = [{"$ref": f"#/components/schemas/{kind.__name__}"} for kind in (EvaluationSuccess, EvaluationFailure)]
+"""msgspec itself has no schema of what is one or the other and does not say which."""
+
+
 class BulkEvaluation(msgspec.Struct, frozen=True, kw_only=True):
     """What every flag is for who asks."""
 
-    flags: tuple[EvaluationSuccess | EvaluationFailure, ...]
+    flags: Annotated[tuple[Any, ...], Meta(extra_json_schema={"items": {"anyOf": _OUTCOMES}})]
     metadata: Annotated[dict[str, bool | int | str], Meta(description="`revision`: of the flags.")]
 
 

@@ -37,7 +37,8 @@ class FlagList(msgspec.Struct, frozen=True, kw_only=True):
     revision: Revision
     current: Annotated[bool, Meta(description="Whether this worker has read the log; if not, its last known state.")]
     age_seconds: Annotated[
-        float | None, Meta(ge=0, description="For how long nothing newer could be known; `null`: since it started.")
+        Annotated[float, Meta(ge=0)] | None,
+        Meta(description="For how long nothing newer could be known; `null`: since it started."),
     ]
     warnings: Annotated[tuple[str, ...], Meta(description="What contradicts itself, and how it is settled.")]
     flags: tuple[FlagView, ...]
@@ -61,4 +62,6 @@ class HistoryPage(msgspec.Struct, frozen=True, kw_only=True):
     """Changes of a flag, the newest first."""
 
     changes: tuple[FlagChange, ...]
-    next_before: Annotated[int | None, Meta(ge=1, description="`before` of the next page; `null`: there is none.")]
+    next_before: Annotated[
+        Annotated[int, Meta(ge=1)] | None, Meta(description="`before` of the next page; `null`: there is none.")
+    ]

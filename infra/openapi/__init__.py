@@ -1,0 +1,1 @@
+"""The OpenAPI document of everything that a worker serves over HTTP."""
