@@ -24,12 +24,14 @@ from prometheus_client import (
 from health.histogram import BatchHistogram
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 EDGES_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 """0.5 s is the objective for the p95; the long end is what an event waits after an outage."""
 
 EDGES_EVENTS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000)
+
+ROLLOUT_VERDICTS = ("promote", "hold", "rollback")
 
 BREAKER_STATES = ("closed", "half_open", "open")
 
@@ -53,6 +55,7 @@ class Metrics:
         self._create_answers()
         self._create_stream()
         self._create_worker()
+        self._create_rollouts()
 
     def exposition(self) -> bytes:
         """Return all of them in Prometheus' text format."""
@@ -74,6 +77,22 @@ class Metrics:
         self.lag_messages.clear()
         for (topic, partition), lag in messages.items():
             self.lag_messages.labels(topic, str(partition)).set(lag)
+
+    def set_rollouts(self, rollouts: Iterable[tuple[str, int, float, str]], evidence_lag_seconds: float) -> None:
+        """Show the rollouts that this worker runs, and no others.
+
+        Args:
+            rollouts: Of each the flag, its step, its percentage, and the verdict, one of `ROLLOUT_VERDICTS`.
+            evidence_lag_seconds: How old what is judged by may be.
+        """
+        for gauge in (self.rollout_step, self.rollout_percentage, self.rollout_verdict):
+            gauge.clear()
+        for flag, step, percentage, verdict in rollouts:
+            self.rollout_step.labels(flag).set(step)
+            self.rollout_percentage.labels(flag).set(percentage)
+            for each in ROLLOUT_VERDICTS:
+                self.rollout_verdict.labels(flag, each).set(each == verdict)
+        self.rollout_evidence_lag_seconds.set(evidence_lag_seconds)
 
     def _create_http(self) -> None:
         self.http_requests = self._counter(
@@ -166,6 +185,22 @@ class Metrics:
         self.dependency_up = self._gauge("intentstream_dependency_up", "1: it answered its last check.", "dependency")
         self.unexpected_errors = self._counter(
             "intentstream_unexpected_errors", "Errors only a guard that catches all has caught: bugs.", "guard"
+        )
+
+    def _create_rollouts(self) -> None:
+        """Create what the one worker shows that runs the rollouts; flags are at most a thousand."""
+        self.rollout_step = self._gauge("intentstream_rollout_step", "At which step a rollout stands, from 0.", "flag")
+        self.rollout_percentage = self._gauge(
+            "intentstream_rollout_percentage", "How many of the users have a flag under rollout.", "flag"
+        )
+        self.rollout_verdict = self._gauge(
+            "intentstream_rollout_verdict", "1 for what the evidence says is to be done.", "flag", "verdict"
+        )
+        self.rollout_moves = self._counter(
+            "intentstream_rollout_moves", "Times that a flag climbed or was rolled back.", "flag", "verdict"
+        )
+        self.rollout_evidence_lag_seconds = self._gauge(
+            "intentstream_rollout_evidence_lag_seconds", "How old the evidence may be; 0 where no rollout is run."
         )
 
     def _counter(self, name: str, documentation: str, *labels: str) -> Counter:

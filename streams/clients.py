@@ -158,6 +158,7 @@ def election_consumer_config(settings: Settings, purpose: str) -> Config:
         "auto.offset.reset": "latest",
         "session.timeout.ms": _ELECTION_SESSION_MS,
         "heartbeat.interval.ms": _ELECTION_SESSION_MS // 6,
+        "topic.metadata.refresh.interval.ms": 10_000,
     }
 
 

@@ -5,6 +5,7 @@ What was read is not kept anywhere: whoever begins anew reads the log again and 
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING, Self
 
@@ -95,16 +96,16 @@ class EvidenceReader:
             if error is None:
                 self._take(message, place)
             elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - that is its public name
-                self._newest[place] = float("inf")
+                self._newest[place] = math.inf
         return True
 
     @property
     def behind_seconds(self) -> float:
         """Return how old the newest record is that was read of the partition that is furthest behind.
 
-        0 where every partition was read to its end, as far as the broker told us.
+        0 where every partition was read to its end, as far as the broker told us; infinite where one was not read yet.
         """
-        return max(0.0, time.time() - min(self._newest.values(), default=0.0))
+        return max(0.0, time.time() - min(self._newest.values(), default=-math.inf))
 
     def _take(self, message: Message, place: _Place) -> None:
         offset, at_seconds = message.offset() or 0, message.timestamp()[1] / 1000
@@ -130,7 +131,7 @@ class EvidenceReader:
         for followed in self._followed.values():
             for place, offset in followed.positions.items():
                 starts[place] = min(offset, starts.get(place, offset))
-        self._newest = dict.fromkeys(starts, 0.0)
+        self._newest = dict.fromkeys(starts, -math.inf)
         self._consumer.assign([TopicPartition(*place, offset) for place, offset in starts.items()])
 
     def _places_at(self, moment: float) -> dict[_Place, int]:

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from flags.rollouts.decision import Verdict
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from confluent_kafka import TopicPartition
 
+    from flags.rollouts.status import RolloutStatus
     from health.metrics import Metrics
     from models.breaker import BreakerState
     from schemas.events import Outcome, Result
@@ -115,6 +118,19 @@ class StreamObserver:
     def lease_lapsed(self, *, renewed: bool) -> None:
         """Count that decisions waited until the flags were known to be the latest, or were made all the same."""
         self._metrics.lease_lapses.labels("renewed" if renewed else "unanswered").inc()
+
+    # From the rollouts.
+
+    def rollouts_judged(self, statuses: Sequence[RolloutStatus], behind_seconds: float) -> None:
+        """Show the rollouts that this worker runs, and how old their evidence is."""
+        self._metrics.set_rollouts(
+            [(each.flag, each.rollout.step, each.percentage, each.verdict or Verdict.HOLD) for each in statuses],
+            behind_seconds,
+        )
+
+    def rollout_moved(self, flag: str, verdict: Verdict) -> None:
+        """Count that a flag climbed or was rolled back."""
+        self._metrics.rollout_moves.labels(flag, verdict).inc()
 
     # From the chain and the cache.
 

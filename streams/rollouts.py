@@ -5,16 +5,14 @@ All it knows is read from the log; a worker that takes over begins by reading wh
 
 from __future__ import annotations
 
-import asyncio
 import datetime as dt
 import threading
 import time
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import structlog
 from confluent_kafka import KafkaException
-from mode import Service
 
 from flags.rollouts.comparison import since
 from flags.rollouts.status import judged
@@ -52,13 +50,13 @@ class RolloutsObserver(Protocol):
         """Count an error that only a guard which catches all has caught."""
 
 
-class Rollouts(Service):
-    """Runs the rollouts while this worker is the one elected to.
+class RolloutRunner:
+    """Runs the rollouts, on a thread, while this worker is the one elected to.
 
     Args:
         new_election: Makes our candidacy.
         new_reader: Makes what reads the evidence.
-        follower: Returns what holds the flags.
+        follower: Holds the flags.
         controller: Carries out verdicts.
         observer: Who shows.
 
@@ -71,12 +69,10 @@ class Rollouts(Service):
         *,
         new_election: Callable[[], Election],
         new_reader: Callable[[], EvidenceReader],
-        follower: Callable[[], Follower],
+        follower: Follower,
         controller: Controller,
         observer: RolloutsObserver,
-        **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
         self.statuses: Mapping[str, RolloutStatus] = MappingProxyType({})
         self._new_election = new_election
         self._new_reader = new_reader
@@ -86,14 +82,15 @@ class Rollouts(Service):
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="rollouts", daemon=True)
 
-    async def on_start(self) -> None:
-        """Become a candidate."""
+    def start(self) -> None:
+        """Become a candidate, on a thread that keeps no process from ending."""
         self._thread.start()
 
-    async def on_stop(self) -> None:
-        """Let another take over at once."""
+    def stop(self, seconds: float = 5.0) -> None:
+        """Let another take over at once; started or not."""
         self._ending.set()
-        await asyncio.to_thread(self._thread.join, 5.0)
+        if self._thread.is_alive():
+            self._thread.join(seconds)
 
     def _run(self) -> None:
         while not self._ending.is_set():
@@ -108,7 +105,10 @@ class Rollouts(Service):
             self._ending.wait(_RESTART_SECONDS)
 
     def _stand(self) -> None:
-        """Be a candidate, and act whenever elected."""
+        """Be a candidate once the flags are read, and act whenever elected."""
+        while not self._follower.wait_until_caught_up(_IDLE_SECONDS):
+            if self._ending.is_set():
+                return
         election = self._new_election()
         try:
             while not self._ending.is_set():
@@ -137,7 +137,7 @@ class Rollouts(Service):
                     self._look(running, evidence)
 
     def _look(self, running: list[FlagChange], evidence: EvidenceReader) -> None:
-        now, behind = dt.datetime.now(dt.UTC), max(evidence.behind_seconds, self._follower().age_seconds)
+        now, behind = dt.datetime.now(dt.UTC), max(evidence.behind_seconds, self._follower.age_seconds)
         judgements = []
         for flag in running:
             comparison = evidence.comparison(since(flag))
@@ -151,7 +151,7 @@ class Rollouts(Service):
         """Return the flags whose rollouts run, as far as we have read."""
         return [
             flag
-            for flag in self._follower().snapshot.changes.values()
+            for flag in self._follower.snapshot.changes.values()
             if flag.rollout is not None
             and flag.rollout.state == "running"
             and not flag.deleted

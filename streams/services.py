@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from health.checks import DependencyChecks
     from health.metrics import Metrics
     from models.classifier import Classifier
+    from streams.rollouts import RolloutRunner
 
 
 class Checks(Service):
@@ -47,6 +48,22 @@ class Codec(Service):
     async def on_stop(self) -> None:
         """End the thread."""
         self._executor.shutdown(wait=False)
+
+
+class Rollouts(Service):
+    """The candidacy for running the rollouts, on a thread of its own."""
+
+    def __init__(self, runner: RolloutRunner, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._runner = runner
+
+    async def on_start(self) -> None:
+        """Become a candidate."""
+        self._runner.start()
+
+    async def on_stop(self) -> None:
+        """Let another take over at once."""
+        await asyncio.to_thread(self._runner.stop)
 
 
 class Models(Service):

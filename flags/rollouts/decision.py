@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import enum
+import math
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -124,6 +125,8 @@ def decide(flag: FlagChange, look: Look | None, now: dt.datetime) -> Step:
 
 def _missing(rollout: Rollout, look: Look, now: dt.datetime) -> str | None:
     """Return what there is too little of to go on, if anything."""
+    if math.isinf(look.behind_seconds):
+        return "not all evidence has been read yet"
     if look.behind_seconds > MOST_BEHIND_SECONDS:
         return f"the evidence is {look.behind_seconds:.0f} s behind"
     stood = (now - dt.datetime.fromisoformat(rollout.entered_at)).total_seconds()

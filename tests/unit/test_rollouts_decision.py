@@ -145,7 +145,7 @@ def test_arms_of_the_wrong_size_hold_with_a_warning() -> None:
         (look(GOOD, treated=12), SECONDS, "12 of 1,000 utterances of users with it"),
         (look(GOOD, control=999), SECONDS, "999 of 1,000 utterances of users without it"),
         (look(GOOD, behind_seconds=30.0), SECONDS, "the evidence is 30 s behind"),
-        (look(GOOD, behind_seconds=float("inf")), SECONDS, "the evidence is inf s behind"),
+        (look(GOOD, behind_seconds=float("inf")), SECONDS, "not all evidence has been read yet"),
     ],
 )
 def test_what_is_missing_is_said(seen: Look | None, seconds: float, why: str) -> None:

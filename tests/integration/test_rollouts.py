@@ -1,0 +1,278 @@
+"""Rollouts on a real broker climb, hold and go back by what stands on the log, and every act stands there, too."""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, Self
+
+import msgspec
+import pytest
+from confluent_kafka import Consumer, Producer
+from confluent_kafka.admin import AdminClient
+
+from flags.clients import follower_config, reader_config, writer_config
+from flags.edits import Edit, flag_state
+from flags.follower import Follower
+from flags.history import read_history
+from flags.log_reader import LogReader
+from flags.rollouts.acts import Author, Plan, start
+from flags.rollouts.controller import CONTROLLER, Controller
+from flags.rollouts.decision import Verdict
+from flags.writer import Writer
+from schemas.events import FlagChange, Guardrail
+from schemas.settings import Kafka, Settings
+from schemas.settings import Worker as WorkerSettings
+from streams.clients import client_config, election_consumer_config
+from streams.election import Election
+from streams.evidence import EvidenceReader
+from streams.rollouts import RolloutRunner
+from streams.topics import DEAD_LETTERS, FLAGS, FLAGS_AUDIT
+from tests.kit.brokers import create_our_topics, running_broker
+from tests.kit.flags import Seen
+from tests.kit.rollouts import Audience, Fate, Judged
+from tests.kit.waiting import let_pass, wait_until
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Iterator
+    from pathlib import Path
+
+PLAN = Plan(
+    steps=(10.0, 25.0, 50.0, 75.0, 100.0),
+    guardrails=(Guardrail(metric="error_rate"), Guardrail(metric="degraded_rate")),
+    step_seconds=0.0,
+    step_utterances=200,
+)
+
+
+class Fleet:
+    """What a worker has of the flags, and as many candidates for running the rollouts as a test wants."""
+
+    def __init__(self, broker: str, folder: Path, group: str) -> None:
+        self.broker = broker
+        self.settings = Settings(
+            kafka=Kafka(bootstrap_servers=broker), worker=WorkerSettings(id=group, group_id=group), state_folder=folder
+        )
+        self._client = client_config(self.settings)
+        self._stack = ExitStack()
+        self._started: list[str] = []
+        self.writer = self._new_writer()
+        self.follower = Follower(
+            new_consumer=lambda: Consumer(follower_config(self._client)),
+            admin=AdminClient({"bootstrap.servers": broker}),
+            topic=FLAGS,
+            overrides={},
+            last_known=folder / f"{group}.json",
+            observer=Seen(),
+            check_seconds=0.2,
+        )
+        self.follower.start()
+        self._stack.callback(self.follower.stop)
+        assert self.follower.wait_until_caught_up(20)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for name in self._started:
+            self.writer.write(Edit(name=name, delete=True, changed_by="ada"))
+        self._stack.close()
+
+    def _new_writer(self) -> Writer:
+        writer = Writer(
+            new_producer=lambda: Producer(writer_config(self._client, self.settings.worker.group_id)),
+            new_consumer=lambda: Consumer(reader_config(self._client)),
+            topic=FLAGS,
+            audit_topic=FLAGS_AUDIT,
+            dead_letter_topic=DEAD_LETTERS,
+            worker_id=self.settings.worker.id,
+        )
+        self._stack.callback(writer.close)
+        return writer
+
+    def candidate(self, judged: Judged) -> RolloutRunner:
+        runner = RolloutRunner(
+            new_election=lambda: Election(lambda: Consumer(election_consumer_config(self.settings, "rollouts")), FLAGS),
+            new_reader=lambda: EvidenceReader(self.settings),
+            follower=self.follower,
+            controller=Controller(self._new_writer().write, judged),
+            observer=judged,
+        )
+        runner.start()
+        self._stack.callback(runner.stop)
+        return runner
+
+    def start(self, flag: str, plan: Plan, **fields: Any) -> FlagChange:
+        made = self.writer.write(Edit(name=flag, fields={"enabled": False, **fields}, create=True, changed_by="ada"))
+        author = Author(changed_by="ada", reason="a test", now=made.changed_at)
+        started = self.writer.write(start(made, plan, author))
+        self._started.append(flag)
+        wait_until(lambda: self.follower.snapshot.revision >= started.revision, "it is applied")
+        return started
+
+    def flag(self, name: str) -> FlagChange:
+        state = flag_state(name, self.follower.snapshot.changes)
+        assert state is not None
+        assert state.rollout is not None
+        return state
+
+    def state(self, name: str) -> str:
+        rollout = self.flag(name).rollout
+        return "" if rollout is None else rollout.state
+
+    def audited(self, name: str) -> list[FlagChange]:
+        consumer = Consumer(reader_config(self._client))
+        try:
+            return [change for change in read_history(LogReader(consumer, FLAGS_AUDIT)) if change.name == name]
+        finally:
+            consumer.close()
+
+    def audience(self, flag: str, fate: Any = lambda _variant, _chance: Fate(), **options: Any) -> Audience:
+        return Audience(self.broker, flag=flag, snapshot=lambda: self.follower.snapshot, fate=fate, **options)
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with running_broker(tmp_path_factory.mktemp("kafka")) as server:
+        create_our_topics(server.endpoint, 2)
+        yield server.endpoint
+
+
+@pytest.fixture
+def fleet(broker: str, tmp_path: Path) -> Iterator[Fleet]:
+    with Fleet(broker, tmp_path, tmp_path.name) as fleet:
+        yield fleet
+
+
+def harmless(_variant: str, chance: random.Random) -> Fate:
+    return Fate(failed=chance.random() < 0.001, seconds=chance.lognormvariate(-4, 0.5))
+
+
+def test_a_flag_that_does_no_harm_climbs_to_everyone_and_each_step_stands_in_the_audit(fleet: Fleet) -> None:
+    judged = Judged()
+    fleet.candidate(judged)
+    fleet.start("harmless", PLAN)
+    with fleet.audience("harmless", harmless):
+        wait_until(lambda: fleet.state("harmless") == "finished", "it is finished", seconds=120)
+    climbed = [change for change in fleet.audited("harmless") if change.rollout is not None]
+    assert [change.rollout_percentage for change in climbed] == [10.0, 25.0, 50.0, 75.0, 100.0]
+    assert {change.changed_by for change in climbed[1:]} == {CONTROLLER}
+    assert all("error_rate" in change.reason and "degraded_rate" in change.reason for change in climbed[1:])
+
+
+def test_too_little_traffic_holds(fleet: Fleet) -> None:
+    judged = Judged()
+    fleet.candidate(judged)
+    started = fleet.start("quiet", PLAN)
+    with fleet.audience("quiet", harmless, per_second=100):
+        wait_until(lambda: any(look.control > 50 for look in judged.looks_at("quiet")), "it is seen")
+        let_pass(1.0)
+    assert {status.verdict for status in judged.of("quiet")} == {Verdict.HOLD}
+    assert "utterances of users with it" in judged.of("quiet")[-1].why
+    assert fleet.flag("quiet").revision == started.revision
+
+
+@pytest.mark.parametrize(
+    ("metric", "harm"),
+    [
+        ("error_rate", Fate(failed=True)),
+        ("degraded_rate", Fate(degraded=True)),
+        ("correction_rate", Fate(corrected=True)),
+    ],
+)
+def test_a_breach_takes_the_flag_from_everyone_and_says_why(fleet: Fleet, metric: Any, harm: Fate) -> None:
+    def fate(variant: str, chance: random.Random) -> Fate:
+        return harm if chance.random() < (0.3 if variant == "on" else 0.02) else Fate()
+
+    name = f"harmful_{metric}"
+    judged = Judged()
+    fleet.candidate(judged)
+    fleet.start(name, Plan(steps=(25.0, 100.0), guardrails=(Guardrail(metric=metric),), step_seconds=3_600.0))
+    with fleet.audience(name, fate, per_second=1_000) as audience:
+        wait_until(lambda: fleet.state(name) == "rolled_back", "it is rolled back", seconds=60)
+        let_pass(0.5)
+    flag = fleet.flag(name)
+    assert (flag.rollout_percentage, flag.changed_by) == (0.0, CONTROLLER)
+    assert flag.reason.startswith(f"{metric} 0.")
+    assert "with it and 0.0" in flag.reason
+    assert judged.moved == [(name, "rollback")]
+    assert time.time() - audience.last_treated_at >= 0.4
+
+
+def test_a_slower_flag_is_rolled_back(fleet: Fleet) -> None:
+    def fate(variant: str, chance: random.Random) -> Fate:
+        return Fate(seconds=chance.lognormvariate(-4, 0.5) * (3 if variant == "on" else 1))
+
+    fleet.candidate(Judged())
+    guardrail = Guardrail(metric="p95_latency", tolerated_ratio=1.5)
+    fleet.start("slow", Plan(steps=(25.0, 100.0), guardrails=(guardrail,), step_seconds=3_600.0))
+    with fleet.audience("slow", fate, per_second=1_000):
+        wait_until(lambda: fleet.state("slow") == "rolled_back", "it is rolled back", seconds=60)
+
+
+def test_a_dry_run_says_what_it_would_do_and_does_nothing(fleet: Fleet) -> None:
+    judged = Judged()
+    fleet.candidate(judged)
+    plan = Plan(steps=(50.0, 100.0), guardrails=(Guardrail(metric="error_rate"),), step_seconds=0.0, dry_run=True)
+    started = fleet.start("show", plan, enabled=True, rollout_percentage=50.0)
+    with fleet.audience("show", lambda variant, chance: Fate(failed=variant == "on" and chance.random() < 0.5)):
+        wait_until(lambda: Verdict.ROLLBACK in {status.verdict for status in judged.of("show")}, "it would")
+    assert judged.moved == []
+    assert fleet.flag("show").revision == started.revision
+
+
+def test_who_takes_over_comes_to_the_same_numbers_by_reading_the_log_again(fleet: Fleet) -> None:
+    first, second = Judged(), Judged()
+    runner = fleet.candidate(first)
+    plan = Plan(steps=(50.0, 100.0), guardrails=(Guardrail(metric="correction_rate"),), step_seconds=3_600.0)
+    fleet.start("inherited", plan)
+    with fleet.audience(
+        "inherited", lambda _, chance: Fate(corrected=chance.random() < 0.1, failed=chance.random() < 0.1)
+    ):
+        wait_until(lambda: any(look.treated > 500 for look in first.looks_at("inherited")), "it is seen")
+
+    def numbers(judged: Judged) -> list[Any]:
+        return [(look.treated, look.control, look.findings) for look in judged.looks_at("inherited")[-5:]]
+
+    def settled(judged: Judged) -> bool:
+        return len(numbers(judged)) == 5 and all(each == numbers(judged)[0] for each in numbers(judged))
+
+    wait_until(lambda: settled(first), "all is read")
+    fleet.candidate(second)
+    let_pass(0.5)
+    assert second.statuses == []  # one at a time
+    runner.stop()
+    wait_until(lambda: settled(second), "the other has read it, too", seconds=30)
+    assert numbers(second)[-1] == numbers(first)[-1]
+    assert numbers(second)[-1][0] > 500
+
+
+def test_two_that_both_think_they_are_elected_do_no_harm(fleet: Fleet) -> None:
+    class Elected:
+        elected = True
+
+        def poll(self, seconds: float) -> None:
+            let_pass(seconds)
+
+        def close(self) -> None:
+            """Nothing to close."""
+
+    judged = [Judged(), Judged()]
+    with ExitStack() as runners:
+        for each in judged:
+            runner = RolloutRunner(
+                new_election=Elected,  # type: ignore[arg-type]  # both of them
+                new_reader=lambda: EvidenceReader(fleet.settings),
+                follower=fleet.follower,
+                controller=Controller(fleet._new_writer().write, each),
+                observer=each,
+            )
+            runner.start()
+            runners.callback(runner.stop)
+        fleet.start("contested", msgspec.structs.replace(PLAN, steps=(25.0, 50.0, 100.0)))
+        with fleet.audience("contested", harmless):
+            wait_until(lambda: fleet.state("contested") == "finished", "it is finished", seconds=120)
+    climbed = [change.rollout_percentage for change in fleet.audited("contested") if change.rollout is not None]
+    assert climbed == [25.0, 50.0, 100.0]
+    assert len(judged[0].moved) + len(judged[1].moved) == 2
