@@ -228,13 +228,13 @@ class Follower:
         if self._end.is_another_topic():
             _log.warning("flags_topic_made_anew", topic=self._topic)
             return False
-        asked_at = self._end.asked_at
-        if (
-            self._end.offset is not None
-            and self._end.offset <= self._tail.reached
-            and asked_at > self._known_current_at
-        ):
-            self._known_current_at = asked_at
+        if self._end.offset is not None and self._end.offset <= self._tail.reached:
+            asked_at = self._end.asked_at
+            self._known_current_at = max(self._known_current_at, asked_at)
+            if asked_at > self._verified_at:
+                with self._verified:
+                    self._verified_at = asked_at
+                    self._verified.notify_all()
         return True
 
     def _save(self, *, anyway: bool = False) -> None:
