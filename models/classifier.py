@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Self, TypeVar
 
 import structlog
@@ -14,18 +15,20 @@ from models.observer import Observer, Unobserved
 from models.prediction import TierUnavailableError
 from models.preparation import Preparation
 from models.redis_store import RedisStore
+from models.remote.opening import remote_tier
 from models.router import DISTILBERT, RULES, ZERO_SHOT
 from models.text import normalise
 from models.threads import DaemonThread
 from schemas.errors import UnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from models.answer import Answer
     from models.breaker import BreakerState
     from models.catalogue import Catalogue
     from models.prediction import Model
+    from models.remote.tier import RemoteTier
     from models.router import Route
     from schemas.settings import Settings
 
@@ -55,10 +58,16 @@ class Classifier:
         """
         told = observer or Unobserved()
         self._preparation = Preparation(settings, catalogue)
-        self._tiers = {
+        self._remote = remote_tier(
+            DISTILBERT, settings, catalogue.labels, installed=settings.state_folder / "models" / DISTILBERT
+        )
+        self._local = {
             name: LocalTier(name, hung_after_seconds=settings.chain.tier_deadline_seconds)
-            for name in (DISTILBERT, ZERO_SHOT, RULES)
+            for name in ((ZERO_SHOT, RULES) if self._remote else (DISTILBERT, ZERO_SHOT, RULES))
         }
+        self._tiers: dict[str, LocalTier | RemoteTier] = {**self._local}
+        if self._remote:
+            self._tiers[DISTILBERT] = self._remote
         self._store = RedisStore(settings, observer=told) if share else None
         self._cache = AnswerCache(entries=settings.cache.local_entries, store=self._store, observer=told)
         self._chain = Chain(list(self._tiers.values()), catalogue.labels, settings.chain, observer=told)
@@ -79,9 +88,14 @@ class Classifier:
         return self._release
 
     @property
-    def tiers(self) -> dict[str, LocalTier]:
+    def tiers(self) -> Mapping[str, LocalTier | RemoteTier]:
         """Return the tiers by name."""
         return self._tiers
+
+    @property
+    def remote(self) -> RemoteTier | None:
+        """Return the tier that a server answers for, if there is one."""
+        return self._remote
 
     @property
     def breakers(self) -> dict[str, BreakerState]:
@@ -94,7 +108,7 @@ class Classifier:
         Raises:
             OSError: The rules cannot be read or made. Without them, texts would be answered by no tier at all.
         """
-        self._tiers[RULES].serve(await self._off_the_loop(self._preparation.rules))
+        self._local[RULES].serve(await self._off_the_loop(self._preparation.rules))
         _log.info("tier_ready", tier=RULES)
         self._release = await self._off_the_loop(lambda: self._preparation.release)
         self._loading = asyncio.create_task(self._load_others(), name="load-tiers")
@@ -110,8 +124,10 @@ class Classifier:
             self._loading.cancel()
             await asyncio.gather(self._loading, return_exceptions=True)
         self._loader.shutdown()
-        for tier in self._tiers.values():
+        for tier in self._local.values():
             tier.close()
+        if self._remote:
+            await self._remote.close()
         await self._cache.close()
 
     async def classify(
@@ -128,7 +144,7 @@ class Classifier:
         normal = [normalise(text) for text in texts]
         distinct = list(dict.fromkeys(normal))
         answers: dict[str, Answer] = {}
-        scope = Scope(release=self._release, route=route, corrections_revision=corrections_revision)
+        scope = Scope(release=self._serving, route=route, corrections_revision=corrections_revision)
         if caching:
             remembered = await self._cache.recall(scope, distinct)
             answers = {text: answer for text, answer in zip(distinct, remembered, strict=True) if answer is not None}
@@ -140,17 +156,27 @@ class Classifier:
                 await self._cache.remember(scope, new, given)
         return [answers[text] for text in normal]
 
+    @property
+    def _serving(self) -> str:
+        """Return what of the models answers depend on; a server's may change while this process runs."""
+        return f"{self._release} {self._remote.identity}" if self._remote else self._release
+
     async def _off_the_loop(self, load: Callable[[], _Loaded]) -> _Loaded:
         """Load on a thread that need not end for the process to: a stop does not wait for training."""
         return await asyncio.get_running_loop().run_in_executor(self._loader, load)
 
     async def _load_others(self) -> None:
         await self._load(ZERO_SHOT, self._preparation.zero_shot)
-        await self._load(DISTILBERT, self._preparation.distilbert)
+        if self._remote:
+            # What is wrong, the tier has logged; it asks again when it is asked.
+            with contextlib.suppress(UnavailableError):
+                await self._remote.probe()
+        else:
+            await self._load(DISTILBERT, self._preparation.distilbert)
 
     async def _load(self, name: str, load: Callable[[], Model]) -> None:
         """Let a tier join, or say why it cannot."""
-        tier = self._tiers[name]
+        tier = self._local[name]
         try:
             tier.serve(await self._off_the_loop(load))
         except TierUnavailableError as error:
