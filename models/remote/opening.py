@@ -41,6 +41,7 @@ def remote_tier(name: str, settings: Settings, labels: Sequence[str], *, install
         name,
         server,
         labels,
+        source=f"{remote.kind} {remote.url} {remote.model}",
         max_batch=remote.max_batch,
         connections=remote.connections,
         recheck_seconds=settings.chain.breaker_open_seconds,

@@ -40,6 +40,7 @@ class RemoteTier:
         server: ModelServer,
         labels: Sequence[str],
         *,
+        source: str,
         max_batch: int,
         connections: int,
         recheck_seconds: float,
@@ -51,6 +52,7 @@ class RemoteTier:
             name: What results and metrics call the tier.
             server: Who answers.
             labels: The catalogue's intents, in the order of the tiers' columns.
+            source: Which model of which server, for what must not mix its answers with another's.
             max_batch: Texts in one request.
             connections: Requests at once.
             recheck_seconds: How long a server whose model does not fit is left alone.
@@ -59,6 +61,7 @@ class RemoteTier:
         self._name = name
         self._server = server
         self._labels = tuple(labels)
+        self._source = source
         self._max_batch = max_batch
         self._turns = asyncio.Semaphore(connections)
         self._recheck_seconds = recheck_seconds
@@ -82,6 +85,12 @@ class RemoteTier:
     def missing(self) -> str | None:
         """Why it could not, for a person; None where it could."""
         return None if self.ready else self._missing
+
+    @property
+    def identity(self) -> str:
+        """Return what its answers depend on: the server, its model and, once it is known, the version."""
+        version = self._bound.model.version if self._bound else None
+        return f"{self._source} {version or ''}"
 
     async def classify(self, texts: Sequence[str]) -> Probabilities:
         """Return one row a normalised text.

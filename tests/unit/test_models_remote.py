@@ -287,7 +287,7 @@ async def test_a_server_that_was_refused_is_asked_again_after_a_while(tmp_path: 
             ServerClient(remote, seconds=10), ServedRelease(tmp_path), model="distilbert", version=None
         )
         tier = RemoteTier(
-            "distilbert", oip, LABELS, max_batch=8, connections=1, recheck_seconds=5.0, clock=lambda: now[0]
+            "distilbert", oip, LABELS, source="x", max_batch=8, connections=1, recheck_seconds=5.0, clock=lambda: now[0]
         )
         for now[0] in (0.0, 4.9):
             with pytest.raises(TierUnavailableError):
