@@ -6,6 +6,7 @@ Users are what chance assigns, so what happens is kept by user: how often, and w
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 import mmh3
@@ -20,15 +21,17 @@ RATES = ("error_rate", "degraded_rate", "correction_rate")
 """The metrics that are events a user meets with or not."""
 
 GROUPS = 64
-"""Users, and slices of time, are dealt into so many groups; the spread between groups is what chance does."""
+"""Users, and seconds, are dealt into so many groups; the spread between groups is what chance does."""
 
-SLICE_SECONDS = 1.0
-"""What happens within one slice may have one cause: a batch that failed as a whole."""
+SLICE_SECONDS = 0.1
+"""What happens within one slice may have one cause: a batch that failed as a whole, answered at one moment."""
 
 BINS_PER_E_FOLD = 20
 _SHORTEST_SECONDS = 1e-4
 _BINS = 340
 """Of 5 % each: 0.1 ms to 40 minutes."""
+
+_SLICES_A_SECOND = round(1 / SLICE_SECONDS)
 
 _NEVER = np.iinfo(np.int64).max
 _PENDING = 4_096
@@ -41,10 +44,12 @@ class Incidents(NamedTuple):
     Attributes:
         events: How often, shape (users,).
         first_slice: In which slice of time for the first time, shape (users,); the largest int64 is never.
+        hashes: Of the users, shape (users,); they say nothing about arms.
     """
 
     events: Counts
     first_slice: Counts
+    hashes: Counts
 
 
 class Tally(NamedTuple):
@@ -66,7 +71,7 @@ class Arm:
 
     def __init__(self) -> None:
         self._rows: dict[str, int] = {}
-        self._groups = np.zeros(0, np.int64)
+        self._hashes = np.zeros(0, np.int64)
         self._events = np.zeros((len(RATES), 0), np.int64)
         self._first = np.full((len(RATES), 0), _NEVER)
         self._by_user = _empty_tally()
@@ -132,7 +137,7 @@ class Arm:
         """Return whom the events of one of `RATES` have met."""
         self._settle()
         place = RATES.index(metric)
-        return Incidents(self._events[place], self._first[place])
+        return Incidents(self._events[place], self._first[place], self._hashes)
 
     def rate(self, metric: str) -> float:
         """Return events an utterance, of one of `RATES`; 0 where there are no utterances."""
@@ -146,7 +151,7 @@ class Arm:
 
     @property
     def by_time(self) -> Tally:
-        """Return the sums of `GROUPS` groups of slices of time."""
+        """Return the sums of `GROUPS` groups of seconds."""
         self._settle()
         return self._by_time
 
@@ -155,11 +160,11 @@ class Arm:
 
     def _grow(self) -> None:
         """Make room for users who came since."""
-        known, users = len(self._groups), len(self._rows)
+        known, users = len(self._hashes), len(self._rows)
         if users == known:
             return
-        new = [_group(user) for user in list(self._rows)[known:]]
-        self._groups = np.concatenate([self._groups, np.asarray(new, np.int64)])
+        new = [_hash(user) for user in islice(self._rows, known, None)]
+        self._hashes = np.concatenate([self._hashes, np.asarray(new, np.int64)])
         self._events = np.concatenate([self._events, np.zeros((len(RATES), users - known), np.int64)], axis=1)
         self._first = np.concatenate([self._first, np.full((len(RATES), users - known), _NEVER)], axis=1)
 
@@ -171,7 +176,10 @@ class Arm:
                 np.asarray(column) for column in zip(*self._pending, strict=True)
             )
             self._pending.clear()
-            for tally, groups in ((self._by_user, self._groups[rows]), (self._by_time, slices % GROUPS)):
+            for tally, groups in (
+                (self._by_user, self._hashes[rows] % GROUPS),
+                (self._by_time, slices // _SLICES_A_SECOND % GROUPS),
+            ):
                 np.add.at(tally.utterances, groups, 1)
                 np.add.at(tally.cost_seconds, groups, costs)
                 np.add.at(tally.latencies, (groups, bins), 1)
@@ -207,6 +215,6 @@ def _slice(at_seconds: float) -> int:
     return int(at_seconds // SLICE_SECONDS)
 
 
-def _group(user_id: str) -> int:
-    """Return a user's group; the salt is no flag's, so that groups say nothing about arms."""
-    return mmh3.mmh3_32_uintdigest(f"statistics.groups.{user_id}".encode("utf-8", "surrogatepass")) % GROUPS
+def _hash(user_id: str) -> int:
+    """Return a user's hash; the salt is no flag's, so that it says nothing about arms."""
+    return mmh3.mmh3_32_uintdigest(f"statistics.{user_id}".encode("utf-8", "surrogatepass"))

@@ -96,11 +96,10 @@ def _judge_rate(
     affected = compare_affected(
         met, control.incidents(metric), share=share, tolerated_ratio=tolerated_ratio, alpha=alpha
     )
-    p_value = math.exp(affected.log_p)
     most = _RATE_THAT_MATTERS * tolerated_ratio
     touched = int((met.events > 0).sum())
     _, most_users = coin.interval(touched, treated.users - touched, _SELDOM, alpha)
-    if p_value <= alpha:
+    if affected.p_value <= alpha:
         verdict, reason = (
             Verdict.BREACH,
             f"those who have the flag meet with it more than {tolerated_ratio:g} times as readily",
@@ -118,7 +117,7 @@ def _judge_rate(
         metric=metric,
         verdict=verdict,
         reason=reason,
-        p_value=p_value,
+        p_value=affected.p_value,
         treated=treated.rate(metric),
         control=control.rate(metric),
         estimate=affected.estimate,
