@@ -16,6 +16,8 @@ from schemas.errors import InvalidSettingsError, UnavailableError
 if TYPE_CHECKING:
     from confluent_kafka.admin import AdminClient
 
+    from models.remote.tier import RemoteTier
+
 _UNUSABLE = (ValueError, OverflowError, FileNotFoundError, PermissionError)
 """What asyncpg raises over a DSN; its own ClientConfigurationError is a ValueError, too."""
 
@@ -80,6 +82,29 @@ class RedisDependency:
     async def close(self) -> None:
         """Close the connections."""
         await self._client.aclose()
+
+
+class ModelServerDependency:
+    """The server that answers for a tier, asked what it serves."""
+
+    name = "model_server"
+
+    def __init__(self, tier: RemoteTier) -> None:
+        self._tier = tier
+
+    async def ask(self) -> str | None:
+        """Ask for the model's metadata; the version is the model's, if the server tells.
+
+        Raises:
+            UnavailableError: It did not answer, or serves what does not fit the catalogue.
+        """
+        try:
+            return await self._tier.probe()
+        except UnavailableError as error:
+            raise UnavailableError(f"{self._tier.name}: {error}") from error
+
+    async def close(self) -> None:
+        """Do nothing: the connections are the tier's."""
 
 
 class PostgresDependency:

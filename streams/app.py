@@ -18,7 +18,7 @@ from flags.environment import read_overrides
 from flags.follower import Follower
 from flags.writer import Writer
 from health.checks import Dependency, DependencyChecks, Status
-from health.dependencies import KafkaDependency, PostgresDependency, RedisDependency
+from health.dependencies import KafkaDependency, ModelServerDependency, PostgresDependency, RedisDependency
 from health.logs import configure_logging
 from health.metrics import Metrics
 from health.middleware import protect
@@ -119,9 +119,9 @@ class Worker:
         self._workers = self._new_workers()
         self._flag_routes = self._new_flag_routes()
         self._show_followers()
-        self._checks = _dependency_checks(settings, self._admin, self._metrics)
         catalogue = load_catalogue(settings.models.catalogue or default_catalogue_path())
         self._classifier = Classifier(settings, catalogue, observer=self._observer)
+        self._checks = self._new_checks()
         self._decider = FlaggedClassifier(self._classifier, lambda: self._flags.follower.snapshot, self._observer)
         self._leased = LeasedDecider(self._decider, self._lease)
         self._codec = DaemonThread("codec")
@@ -278,6 +278,16 @@ class Worker:
         application.add_routes(contract_routes())
         return application
 
+    def _new_checks(self) -> DependencyChecks:
+        dependencies: list[Dependency] = [
+            KafkaDependency(self._admin),
+            RedisDependency(self._settings.redis_url),
+            PostgresDependency(self._settings.postgres_dsn),
+        ]
+        if self._classifier.remote:
+            dependencies.append(ModelServerDependency(self._classifier.remote))
+        return DependencyChecks(dependencies, self._metrics, interval_seconds=_CHECK_EVERY_SECONDS)
+
     def _state(self) -> WorkerState:
         tiers, follower = self._classifier.tiers, self._flags.follower
         return WorkerState(
@@ -308,10 +318,3 @@ class Worker:
             _log.info("topic_changed", topic=change.topic, action=change.action.value, what=change.what)
 
 
-def _dependency_checks(settings: Settings, admin: AdminClient, metrics: Metrics) -> DependencyChecks:
-    dependencies: list[Dependency] = [
-        KafkaDependency(admin),
-        RedisDependency(settings.redis_url),
-        PostgresDependency(settings.postgres_dsn),
-    ]
-    return DependencyChecks(dependencies, metrics, interval_seconds=_CHECK_EVERY_SECONDS)
