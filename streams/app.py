@@ -56,7 +56,6 @@ from streams.web import WebServer
 from streams.workers import BEATS, Workers
 
 if TYPE_CHECKING:
-    from confluent_kafka.admin import AdminClient
     from faust.types import StreamT
 
     from schemas.settings import Settings
@@ -316,5 +315,3 @@ class Worker:
         """Bring the topics in line; what is refused is logged, and does not keep a worker from its work."""
         for change in apply_topics(self._admin, self._settings.topics):
             _log.info("topic_changed", topic=change.topic, action=change.action.value, what=change.what)
-
-
