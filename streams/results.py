@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from schemas.cloudevents import event_headers, partition_key
-from schemas.events import CE_TYPES, Alternative, Result, ReviewRequest, Source, Timings
+from schemas.events import CE_TYPES, MAX_IDENTIFIER_CHARACTERS, Alternative, Result, ReviewRequest, Source, Timings
 from streams.batches import ANY_PARTITION, Outgoing
 from streams.topics import FEEDBACK, RESULTS
 
@@ -47,12 +48,20 @@ class Decision(NamedTuple):
     compute_seconds: float = 0.0
 
 
+def _sourceless_id(utterance_id: str) -> str:
+    """Return an id that is the same each time, and no longer than an id may be."""
+    derived = f"{utterance_id}/result"
+    if len(derived) <= MAX_IDENTIFIER_CHARACTERS:
+        return derived
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, derived))
+
+
 def result_of(received: Received, decision: Decision, timings: Timings, source: Source | None) -> Result:
     """Return the result of one utterance; without a source, its id is derived from the utterance's."""
     utterance, answer = received.utterance, decision.answer
     utterance_id = utterance.id or ""
     return Result(
-        id=str(source) if source else f"{utterance_id}/result",
+        id=str(source) if source else _sourceless_id(utterance_id),
         utterance_id=utterance_id,
         intent=answer.intent,
         confidence=answer.confidence,

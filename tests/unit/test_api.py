@@ -100,6 +100,13 @@ async def test_an_utterance_is_answered_and_published(client: Client, outbox: Ou
     assert [record.topic for record in outbox.published] == ["intents.results.v1"]
 
 
+async def test_the_longest_id_has_a_result_whose_id_is_no_longer(client: Client) -> None:
+    said = {"text": WORDS, "id": "i" * 512}
+    results = [(await (await client.post(PATH, json=said)).json())["result"] for _ in range(2)]
+    assert len(results[0]["id"]) <= 512
+    assert results[0]["id"] == results[1]["id"]
+
+
 async def test_an_utterance_is_answered_although_it_cannot_be_published(client: Client, outbox: Outbox) -> None:
     outbox.broken = True
     body = await (await client.post(PATH, data=GOOD, headers=JSON)).json()
