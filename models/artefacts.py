@@ -34,7 +34,7 @@ def prepared(root: Path, name: str, make: Callable[[Path], None]) -> Path:
     making = _temporary(root, name)
     try:
         make(making)
-        digests = {file.name: _sha256(file) for file in sorted(making.iterdir())}
+        digests = {file.name: sha256_of(file) for file in sorted(making.iterdir())}
         (making / _MANIFEST).write_bytes(msgspec.json.encode(digests))
         _place(making, folder)
     finally:
@@ -46,7 +46,7 @@ def whole(folder: Path) -> bool:
     """Say whether every file that the folder's manifest names is there with its SHA-256."""
     try:
         digests = msgspec.json.decode((folder / _MANIFEST).read_bytes(), type=_Digests)
-        return all(_sha256(folder / name) == digest for name, digest in digests.items())
+        return all(sha256_of(folder / name) == digest for name, digest in digests.items())
     except (OSError, msgspec.DecodeError):
         return False
 
@@ -69,6 +69,7 @@ def _temporary(root: Path, name: str) -> Path:
     return Path(tempfile.mkdtemp(prefix=f".{name}-", dir=root))
 
 
-def _sha256(file: Path) -> str:
+def sha256_of(file: Path) -> str:
+    """Return a file's SHA-256 in hex."""
     with file.open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()

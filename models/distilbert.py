@@ -1,7 +1,10 @@
 """The tier `distilbert`: a fine-tuned sequence classifier, served from the folder of its release.
 
-A release is `model.onnx` (inputs `input_ids` and `attention_mask`, output logits), `tokenizer.json` and `labels.json`:
-`{"labels": [...], "temperature": 1.0}`, where the label `null` is out-of-scope.
+A release is at least `model.onnx` (inputs `input_ids` and `attention_mask`, output logits), `tokenizer.json` and
+`labels.json`: `{"labels": [...], "temperature": 1.0}`, where the label `null` is out-of-scope. Of ours
+(`models.training.distilbert`) `model.onnx` is int8, and there are
+`model.fp32.onnx` and `golden.safetensors`, for processors whose int8 cannot be trusted,
+`lexical.safetensors` and `blend.json`, the lexical classifier that has a say, too, and how much of one.
 """
 
 from __future__ import annotations
@@ -9,8 +12,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import msgspec
+import numpy as np
+import structlog
+from safetensors.numpy import load_file
 
+from models.blend import Blend
+from models.encoder import GOLDEN_SENTENCES
 from models.labels import LabelColumns, Labels
+from models.lexical import LexicalModel
 from models.prediction import TierUnavailableError
 from models.session import TokenSession
 
@@ -18,9 +27,18 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    import numpy.typing as npt
+
     from models.prediction import Probabilities
 
 MODEL_FILE, TOKENIZER_FILE, LABELS_FILE = "model.onnx", "tokenizer.json", "labels.json"
+FP32_FILE, GOLDEN_FILE = "model.fp32.onnx", "golden.safetensors"
+LEXICAL_FILE, BLEND_FILE = "lexical.safetensors", "blend.json"
+
+_LEAST_CORRELATION = 0.9
+"""Of int8's logits with fp32's, text by text. Where 16-bit sums saturate, it falls far below."""
+
+_log = structlog.get_logger(__name__)
 
 
 class DistilbertModel:
@@ -41,8 +59,37 @@ class DistilbertModel:
             raise TierUnavailableError("no release is installed")
         told = msgspec.json.decode((folder / LABELS_FILE).read_bytes(), type=Labels)
         self._columns = LabelColumns(told, labels)
-        self._session = TokenSession(folder / MODEL_FILE, folder / TOKENIZER_FILE, threads=threads)
+        self._session = open_session(folder, threads=threads)
+        self._blend: tuple[Blend, LexicalModel] | None = None
+        if (folder / BLEND_FILE).is_file():
+            blend = msgspec.json.decode((folder / BLEND_FILE).read_bytes(), type=Blend)
+            self._blend = blend, LexicalModel.load(folder / LEXICAL_FILE)
 
     def predict(self, texts: Sequence[str]) -> Probabilities:
         """Return calibrated probabilities of normalised texts; out-of-scope has none where it was not trained."""
-        return self._columns.probabilities(self._session.run(texts))
+        logits = self._session.run(texts)
+        if self._blend is None:
+            return self._columns.probabilities(logits)
+        blend, lexical = self._blend
+        return self._columns.arranged(blend.probabilities(logits, lexical.logits(texts)))
+
+
+def open_session(folder: Path, *, threads: int) -> TokenSession:
+    """Load a release's graph and put it to the test; where it strays from the golden logits, load fp32 and say so."""
+    session = TokenSession(folder / MODEL_FILE, folder / TOKENIZER_FILE, threads=threads)
+    if not (folder / GOLDEN_FILE).is_file():
+        return session  # made elsewhere: there is nothing to hold it against
+    golden = load_file(folder / GOLDEN_FILE)["logits"]
+    correlation = _least_correlation(session.run(GOLDEN_SENTENCES), golden)
+    if correlation >= _LEAST_CORRELATION:
+        return session
+    _log.warning("distilbert_int8_refused", correlation=correlation, least=_LEAST_CORRELATION, serving="fp32")
+    return TokenSession(folder / FP32_FILE, folder / TOKENIZER_FILE, threads=threads)
+
+
+def _least_correlation(logits: npt.NDArray[np.float32], golden: npt.NDArray[np.float32]) -> float:
+    """Return the least of the texts' correlations; not a number counts as none."""
+    here, there = (rows - rows.mean(axis=1, keepdims=True) for rows in (logits, golden))
+    lengths = np.linalg.norm(here, axis=1) * np.linalg.norm(there, axis=1)
+    correlations = (here * there).sum(axis=1) / np.maximum(lengths, np.finfo(np.float32).tiny)
+    return float(np.nan_to_num(correlations, nan=-1.0).min())

@@ -61,3 +61,9 @@ class LabelColumns:
         spread = np.full((len(logits), self._classes), _NO_LOGIT, np.float32)
         spread[:, self._columns] = logits
         return softmax(spread, self._temperature)
+
+    def arranged(self, probabilities: Probabilities) -> Probabilities:
+        """Return probabilities over the release's labels, shape (texts, labels), in the tiers' columns."""
+        spread = np.zeros((len(probabilities), self._classes), np.float32)
+        spread[:, self._columns] = probabilities
+        return spread

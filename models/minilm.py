@@ -1,7 +1,7 @@
-"""MiniLM's weights as an ONNX graph: real sentence embeddings without a download and without torch.
+"""A BERT's weights as an ONNX graph: MiniLM's sentence embeddings, or a fine-tuned classifier, without torch.
 
 The graph is written with ONNX Runtime's fused transformer operators, which its optimizer would otherwise have to find
-in the plain ones. Pooling and normalisation are part of it: token ids in, embeddings of length 1 out.
+in the plain ones. Pooling and normalisation, or the classifier's head, are part of it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _FUSED = "com.microsoft"
 _OPSET, _IR = 17, 8
 
-_Weights = dict[str, "npt.NDArray[np.float32]"]
+Weights = dict[str, "npt.NDArray[np.float32]"]
 
 
 class Shape(msgspec.Struct, frozen=True):
@@ -46,36 +46,61 @@ def build_graph(folder: Path) -> onnx.ModelProto:
         folder: Holds `config.json` and `model.safetensors` of a BERT with absolute positions and GELU.
     """
     shape = msgspec.json.decode((folder / "config.json").read_bytes(), type=Shape)
-    return _Graph(shape, load_file(folder / WEIGHTS_FILE)).build()
+    return _Graph(shape, load_file(folder / WEIGHTS_FILE)).encoder()
+
+
+def build_classifier_graph(shape: Shape, weights: Weights) -> onnx.ModelProto:
+    """Return a BERT sequence classifier as a graph in fp32.
+
+    Inputs are as of `build_graph`; the output `logits` is of shape (texts, classes).
+
+    Args:
+        shape: Of the BERT.
+        weights: The BERT's, and those of its head: what stands at the first token goes through the layer
+            `pre_classifier`, a ReLU and the layer `classifier`.
+    """
+    return _Graph(shape, weights).classifier()
 
 
 class _Graph:
     """Nodes and initializers, as they are added."""
 
-    def __init__(self, shape: Shape, weights: _Weights) -> None:
+    def __init__(self, shape: Shape, weights: Weights) -> None:
         self._shape = shape
         self._weights = weights
         self._nodes: list[onnx.NodeProto] = []
         self._initializers: list[onnx.TensorProto] = []
 
-    def build(self) -> onnx.ModelProto:
+    def encoder(self) -> onnx.ModelProto:
         """Add everything from token ids to embeddings."""
+        self._pool(self._states())
+        return self._model("encoder", "embeddings", self._shape.hidden_size)
+
+    def classifier(self) -> onnx.ModelProto:
+        """Add everything from token ids to logits."""
+        self._classify(self._states())
+        return self._model("classifier", "logits", len(self._weights["classifier.bias"]))
+
+    def _model(self, name: str, output: str, columns: int) -> onnx.ModelProto:
+        sizes = ["texts", "tokens"]
+        graph = helper.make_graph(
+            self._nodes,
+            name,
+            [helper.make_tensor_value_info(each, TensorProto.INT64, sizes) for each in ("input_ids", "attention_mask")],
+            [helper.make_tensor_value_info(output, TensorProto.FLOAT, ["texts", columns])],
+            self._initializers,
+        )
+        opsets = [helper.make_opsetid("", _OPSET), helper.make_opsetid(_FUSED, 1)]
+        return helper.make_model(graph, opset_imports=opsets, ir_version=_IR)
+
+    def _states(self) -> str:
+        """Add everything from token ids to the last layer's states, shape (texts, tokens, hidden_size)."""
         self._node("Cast", ["input_ids"], "ids", to=TensorProto.INT32)
         self._node("Cast", ["attention_mask"], "mask", to=TensorProto.INT32)
         states = self._embed()
         for layer in range(self._shape.num_hidden_layers):
             states = self._layer(f"encoder.layer.{layer}", states)
-        self._pool(states)
-        sizes = ["texts", "tokens"]
-        graph = helper.make_graph(
-            self._nodes,
-            "minilm",
-            [helper.make_tensor_value_info(name, TensorProto.INT64, sizes) for name in ("input_ids", "attention_mask")],
-            [helper.make_tensor_value_info("embeddings", TensorProto.FLOAT, ["texts", self._shape.hidden_size])],
-            self._initializers,
-        )
-        opsets = [helper.make_opsetid("", _OPSET), helper.make_opsetid(_FUSED, 1)]
-        return helper.make_model(graph, opset_imports=opsets, ir_version=_IR)
+        return states
 
     def _embed(self) -> str:
         """Look up words and positions; every token is of segment 0, whose embedding is added to the positions once."""
@@ -123,6 +148,17 @@ class _Graph:
         self._node("ReduceSum", ["kept", self._weight("tokens.axis", np.array([1], np.int64))], "summed", keepdims=0)
         self._node("LpNormalization", ["summed"], "embeddings", axis=-1, p=2)
 
+    def _classify(self, states: str) -> None:
+        """Read the first token's state through two dense layers."""
+        self._node("Gather", [states, self._weight("first", np.array(0, np.int64))], "read", axis=1)
+        wide = self._dense("pre_classifier", "read", "hidden")
+        self._node("Relu", [wide], "activated")
+        self._dense("classifier", "activated", "logits")
+
+    def _dense(self, name: str, states: str, output: str) -> str:
+        bias = self._weight(f"{name}.bias", self._weights[f"{name}.bias"])
+        return self._node("Add", [self._product(name, states), bias], output)
+
     def _product(self, name: str, states: str) -> str:
         return self._node("MatMul", [states, self._weight(name, self._weights[f"{name}.weight"].T)], f"{name}.product")
 
@@ -130,7 +166,7 @@ class _Graph:
         return [self._weight(f"{name}.{part}", self._weights[f"{name}.{part}"]) for part in ("weight", "bias")]
 
     def _weight(self, name: str, values: npt.NDArray[np.float32] | npt.NDArray[np.int64]) -> str:
-        self._initializers.append(numpy_helper.from_array(np.ascontiguousarray(values), name))
+        self._initializers.append(numpy_helper.from_array(np.asarray(values, order="C"), name))
         return name
 
     def _node(self, operator: str, inputs: list[str], output: str, **attributes: Any) -> str:

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 import onnxruntime
 
 from models import encoder, ngrams
-from models.artefacts import prepared, whole
-from models.distilbert import MODEL_FILE, DistilbertModel
+from models.artefacts import prepared, sha256_of, whole
+from models.distilbert import DistilbertModel
 from models.encoder import Encoder, open_encoder
 from models.lexical import LexicalModel
+from models.release import MANIFEST_FILE, read_release
 from models.rules import RulesModel
 from models.weights import weights_digest
 from models.zero_shot import Head, ZeroShotModel
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
     from models.catalogue import Catalogue
     from schemas.settings import Settings
+
+DISTILBERT_FOLDER = "distilbert"
+"""Where, among the prepared folders, the release lies that serves."""
 
 _LEXICAL_FILE, _HEAD_FILE = "lexical.safetensors", "head.safetensors"
 
@@ -48,8 +52,8 @@ class Preparation:
     @cached_property
     def release(self) -> str:
         """Return 12 hex digits of all that answers depend on: catalogue, code, weights, fine-tuned model."""
-        tuned = self._root / "distilbert" / MODEL_FILE
-        return _digest(self._lexical_name, self._encoder_name, _sha256(tuned) if tuned.is_file() else "")
+        tuned = self._root / DISTILBERT_FOLDER / MANIFEST_FILE
+        return _digest(self._lexical_name, self._encoder_name, sha256_of(tuned) if tuned.is_file() else "")
 
     def missing(self) -> tuple[str, ...]:
         """Return which folders are still to be made. The zero-shot head is not looked for: that takes the encoder."""
@@ -90,8 +94,12 @@ class Preparation:
 
         Raises:
             TierUnavailableError: No release is installed, or it is another catalogue's.
+            DamagedReleaseError: Its files are not what its manifest says.
         """
-        return DistilbertModel(self._root / "distilbert", self._catalogue.labels, threads=self._threads)
+        folder = self._root / DISTILBERT_FOLDER
+        if folder.is_dir():
+            read_release(folder)
+        return DistilbertModel(folder, self._catalogue.labels, threads=self._threads)
 
     @cached_property
     def _lexical_name(self) -> str:
@@ -143,8 +151,3 @@ def _make_encoder(folder: Path) -> None:
 
 def _digest(*parts: str) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:_DIGITS]
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
