@@ -1,0 +1,113 @@
+"""The network that is fine-tuned: transformers' own DistilBERT classifier, from weights that are here or on a hub."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import TYPE_CHECKING, Any, cast
+
+import msgspec
+import numpy as np
+from safetensors.numpy import load_file
+
+from models.minilm import Shape
+from models.training.conversion import distilbert_config, distilbert_weights
+from models.weights import WEIGHTS_FILE, weights_folder
+from schemas.errors import UnavailableError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import torch
+
+    from models.minilm import Weights
+
+MINILM = "minilm"
+"""The base that comes as a package; any other is a hub's name or a folder."""
+
+CONFIG_FILE, TOKENIZER_FILE = "config.json", "tokenizer.json"
+
+
+def require_torch() -> None:
+    """Raise where the extra `train` is not installed.
+
+    Raises:
+        UnavailableError: It says how to install it.
+    """
+    if missing := [name for name in ("torch", "transformers") if importlib.util.find_spec(name) is None]:
+        raise UnavailableError(
+            f"Training needs {' and '.join(missing)}, which serving does without: install intentstream's extra "
+            "`train`, in a checkout with `uv sync --extra train`."
+        )
+
+
+class Base(msgspec.Struct, frozen=True, kw_only=True):
+    """Where fine-tuning starts.
+
+    Attributes:
+        network: A `transformers.DistilBertForSequenceClassification` whose head is new.
+        tokenizer: Its `tokenizer.json`.
+    """
+
+    network: Any
+    tokenizer: Path
+
+
+def base_network(base: str, labels: tuple[str, ...], *, seed: int, folder: Path) -> Base:
+    """Return a classifier of these labels on a base's weights.
+
+    Args:
+        base: `minilm`, or a DistilBERT's name on a hub or its folder.
+        labels: What its logits stand for, in order.
+        seed: Of the head's weights.
+        folder: Where to put a hub's tokenizer.
+
+    Raises:
+        UnavailableError: torch or the weights are not there.
+    """
+    require_torch()
+    import torch  # noqa: PLC0415 - an optional extra
+    from transformers.utils import logging  # noqa: PLC0415 - likewise
+
+    logging.set_verbosity_error()  # it would report that the head is new
+    logging.disable_progress_bar()
+    torch.manual_seed(seed)
+    names: dict[str, Any] = {
+        "id2label": dict(enumerate(labels)),
+        "label2id": {label: place for place, label in enumerate(labels)},
+    }
+    return _from_minilm(names) if base == MINILM else _from_hub(base, names, folder)
+
+
+def _from_minilm(names: dict[str, Any]) -> Base:
+    folder = weights_folder()
+    shape = msgspec.json.decode((folder / CONFIG_FILE).read_bytes(), type=Shape)
+    network = converted(shape, load_file(folder / WEIGHTS_FILE), names)
+    return Base(network=network, tokenizer=folder / TOKENIZER_FILE)
+
+
+def converted(shape: Shape, bert: Weights, names: dict[str, Any]) -> torch.nn.Module:
+    """Return a BERT as a DistilBERT classifier; its head is drawn from torch's generator.
+
+    Args:
+        shape: The BERT's.
+        bert: Its weights.
+        names: `id2label` and `label2id`, for `transformers.DistilBertConfig`.
+    """
+    import torch  # noqa: PLC0415 - an optional extra
+    from transformers import DistilBertConfig, DistilBertForSequenceClassification  # noqa: PLC0415 - likewise
+
+    network = DistilBertForSequenceClassification(DistilBertConfig(**distilbert_config(shape, bert), **names))
+    weights = distilbert_weights(bert, shape.num_hidden_layers)
+    network.distilbert.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in weights.items()})
+    return cast("torch.nn.Module", network)
+
+
+def _from_hub(base: str, names: dict[str, Any], folder: Path) -> Base:
+    from transformers import AutoTokenizer, DistilBertForSequenceClassification  # noqa: PLC0415 - an optional extra
+
+    try:
+        network = DistilBertForSequenceClassification.from_pretrained(base, use_safetensors=True, **names)
+        AutoTokenizer.from_pretrained(base).backend_tokenizer.save(str(folder / TOKENIZER_FILE))
+    except OSError as error:
+        raise UnavailableError(f"The base {base} could not be loaded: {error}") from error
+    return Base(network=network, tokenizer=folder / TOKENIZER_FILE)
