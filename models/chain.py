@@ -175,6 +175,12 @@ class Chain:
         try:
             async with asyncio.timeout(seconds):
                 probabilities = await tier.classify(texts)
+        except asyncio.CancelledError:
+            if _caller_gives_up():
+                raise
+            # Cancelled from inside, such as by a pool that breaks down: nobody has told us to stop.
+            breaker.failed()
+            return _left(tier.name, Outcome.FAILED, "its call was cancelled")
         except TierUnavailableError as error:
             breaker.released()
             return _left(tier.name, Outcome.UNAVAILABLE, str(error))
@@ -213,6 +219,11 @@ def fault_of(probabilities: Probabilities, shape: tuple[int, int]) -> str | None
     if (probabilities < -_SUM_TOLERANCE).any() or (np.abs(probabilities.sum(axis=1) - 1) > _SUM_TOLERANCE).any():
         return "its answer holds rows that are no probabilities"
     return None
+
+
+def _caller_gives_up() -> bool:
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
 
 
 def _too_slow(seconds: float) -> str:
