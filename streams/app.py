@@ -16,6 +16,7 @@ from confluent_kafka import Consumer, Producer
 from flags.clients import follower_config, reader_config, writer_config
 from flags.environment import read_overrides
 from flags.follower import Follower
+from flags.rollouts.controller import Controller
 from flags.writer import Writer
 from health.checks import Dependency, DependencyChecks, Status
 from health.dependencies import KafkaDependency, ModelServerDependency, PostgresDependency, RedisDependency
@@ -35,12 +36,15 @@ from streams.classify import Classify
 from streams.clients import (
     admin_client,
     client_config,
+    election_consumer_config,
     intake_consumer_config,
     presence_producer_config,
     transactional_producer_config,
 )
 from streams.contract import contract_routes
 from streams.decide import FlaggedClassifier
+from streams.election import Election
+from streams.evidence import EvidenceReader, judge_now
 from streams.exchange import Exchange
 from streams.flag_routes import FlagRoutes
 from streams.flagging import Flags
@@ -50,7 +54,8 @@ from streams.observer import StreamObserver
 from streams.presence import DELIVERY_MS, PresencePublisher
 from streams.publisher import Publisher
 from streams.results import timestamp
-from streams.services import Checks, Codec, Models
+from streams.rollouts import RolloutRunner
+from streams.services import Checks, Codec, Models, Rollouts
 from streams.topics import FLAGS, FLAGS_AUDIT, UTTERANCES, WORKERS, apply_topics
 from streams.web import WebServer
 from streams.workers import BEATS, Workers
@@ -67,6 +72,9 @@ _CHANNEL_BATCHES = 1
 """One batch waits while one is answered and one commits; more would only add latency."""
 
 _CHECK_EVERY_SECONDS = 2.0
+_JUDGE_SECONDS = 5.0
+"""How long evidence is read for whoever asks how a rollout fares."""
+
 _FLAGS_SECONDS = 5.0
 """How long the first batch waits for the flags; then the last state known on this machine decides."""
 
@@ -116,6 +124,7 @@ class Worker:
         self._flag_writer = self._new_flag_writer()
         self._flags = self._new_flags()
         self._workers = self._new_workers()
+        self._rollouts = self._new_rollouts()
         self._flag_routes = self._new_flag_routes()
         self._show_followers()
         catalogue = load_catalogue(settings.models.catalogue or default_catalogue_path())
@@ -144,6 +153,7 @@ class Worker:
             Checks(self._checks),
             self._flags,
             self._flag_routes,
+            Rollouts(self._rollouts),
             self._publisher,
             Codec(self._codec),
             Models(self._classifier, self._metrics),
@@ -190,6 +200,7 @@ class Worker:
             propagation=self._workers,
             hold=self._lease.hold,
             new_consumer=lambda: Consumer(reader_config(client)),
+            judge=self._rollouts.judge,
         )
 
     def _new_flags(self) -> Flags:
@@ -206,6 +217,17 @@ class Worker:
             writer=self._flag_writer,
             announce=self._presence.announce,
             metrics=self._observer,
+        )
+
+    def _new_rollouts(self) -> RolloutRunner:
+        settings = self._settings
+        return RolloutRunner(
+            new_election=lambda: Election(lambda: Consumer(election_consumer_config(settings, "rollouts")), FLAGS),
+            new_reader=lambda: EvidenceReader(settings),
+            judge=lambda flag: judge_now(settings, flag, patience_seconds=_JUDGE_SECONDS),
+            follower=self._flags.follower,
+            controller=Controller(self._flag_writer.write, self._observer),
+            observer=self._observer,
         )
 
     def _show_followers(self) -> None:

@@ -5,6 +5,7 @@ What was read is not kept anywhere: whoever begins anew reads the log again and 
 
 from __future__ import annotations
 
+import datetime as dt
 import math
 import time
 from typing import TYPE_CHECKING, Self
@@ -12,7 +13,9 @@ from typing import TYPE_CHECKING, Self
 import msgspec
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from flags.rollouts.comparison import Comparison, SeenCorrection, SeenResult
+from flags.rollouts.acts import UNDER_WAY
+from flags.rollouts.comparison import Comparison, SeenCorrection, SeenResult, rollout_of, since
+from flags.rollouts.status import judged, status_of
 from schemas.errors import UnavailableError
 from streams.clients import evidence_consumer_config
 from streams.topics import FEEDBACK, RESULTS
@@ -24,9 +27,13 @@ if TYPE_CHECKING:
     from confluent_kafka import Message
 
     from flags.rollouts.comparison import Since
+    from flags.rollouts.status import RolloutStatus
+    from schemas.events import FlagChange
     from schemas.settings import Settings
 
 _FETCH = 2_000
+_POLL_SECONDS = 0.1
+_CURRENT_SECONDS = 1.0
 _ASK_SECONDS = 5.0
 _CLOCKS_SECONDS = 30.0
 """By how much clocks may differ: reading begins so much earlier, and revisions say what counts."""
@@ -195,3 +202,29 @@ def _read_correction(value: bytes) -> SeenCorrection | None:
         return _corrections.decode(value)
     except (msgspec.DecodeError, UnicodeDecodeError):  # a confirmation
         return None
+
+
+def judge_now(settings: Settings, flag: FlagChange, *, patience_seconds: float) -> RolloutStatus:
+    """Return where a flag's rollout stands and what is to be done, by what the log says now. Blocking.
+
+    Whoever runs the rollouts reads the same and comes to the same; so anybody can tell, and nobody has to be asked.
+
+    Args:
+        settings: Where the broker is.
+        flag: With a rollout.
+        patience_seconds: How long to read; if that is too short, the status says how far behind it is.
+
+    Raises:
+        UnavailableError: The broker is away.
+        ValueError: The flag has no rollout.
+    """
+    rollout, begin = rollout_of(flag), since(flag)
+    if rollout.state not in UNDER_WAY:
+        return status_of(flag, rollout)
+    deadline = time.monotonic() + patience_seconds
+    with EvidenceReader(settings) as reader:
+        reader.follow([begin])
+        while reader.behind_seconds > _CURRENT_SECONDS and time.monotonic() < deadline:
+            reader.read(_POLL_SECONDS)
+        comparison = reader.comparison(begin) or Comparison(begin)
+        return judged(flag, rollout, comparison, dt.datetime.now(dt.UTC), behind_seconds=reader.behind_seconds)

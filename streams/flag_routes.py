@@ -13,6 +13,7 @@ from flags.api.reading import FlagReading
 from flags.api.writing import FlagWriting
 from flags.history import read_history
 from flags.log_reader import LogReader
+from flags.rollouts.routes import RolloutRoutes
 from schemas.access import Access
 from streams.topics import FLAGS_AUDIT
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from flags.follower import Follower
     from flags.propagation import Propagation
+    from flags.rollouts.status import RolloutStatus
     from flags.writer import Writer
     from schemas.events import FlagChange
     from schemas.settings import Settings
@@ -45,6 +47,7 @@ class FlagRoutes(Service):
         propagation: Knows when a change is in force everywhere.
         hold: Returns when it is certain that what this worker knows still counts.
         new_consumer: Makes a consumer as `flags.clients.reader_config` configures it.
+        judge: Returns where a flag's rollout stands, by the evidence on the log; blocking.
     """
 
     def __init__(
@@ -57,6 +60,7 @@ class FlagRoutes(Service):
         propagation: Propagation,
         hold: Callable[[], Awaitable[None]],
         new_consumer: Callable[[], Consumer],
+        judge: Callable[[FlagChange], RolloutStatus],
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -84,6 +88,14 @@ class FlagRoutes(Service):
                 overrides=overrides,
                 propagation=propagation,
                 calls=self._writes,
+            ),
+            RolloutRoutes(
+                access=access,
+                log=writer,
+                snapshot=lambda: follower.snapshot,
+                judge=judge,
+                reads=self._reads,
+                writes=self._writes,
             ),
             RemoteEvaluation(access=access, snapshot=lambda: follower.snapshot, hold=hold),
         )

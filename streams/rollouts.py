@@ -56,6 +56,7 @@ class RolloutRunner:
     Args:
         new_election: Makes our candidacy.
         new_reader: Makes what reads the evidence.
+        judge: Returns where a flag's rollout stands, by reading the log for it alone; blocking.
         follower: Holds the flags.
         controller: Carries out verdicts.
         observer: Who shows.
@@ -69,6 +70,7 @@ class RolloutRunner:
         *,
         new_election: Callable[[], Election],
         new_reader: Callable[[], EvidenceReader],
+        judge: Callable[[FlagChange], RolloutStatus],
         follower: Follower,
         controller: Controller,
         observer: RolloutsObserver,
@@ -76,6 +78,7 @@ class RolloutRunner:
         self.statuses: Mapping[str, RolloutStatus] = MappingProxyType({})
         self._new_election = new_election
         self._new_reader = new_reader
+        self._judge = judge
         self._follower = follower
         self._controller = controller
         self._observer = observer
@@ -91,6 +94,15 @@ class RolloutRunner:
         self._ending.set()
         if self._thread.is_alive():
             self._thread.join(seconds)
+
+    def judge(self, flag: FlagChange) -> RolloutStatus:
+        """Return where a flag's rollout stands: as last judged here, else as the log says. Blocking.
+
+        Raises:
+            UnavailableError: The broker is away.
+        """
+        known = self.statuses.get(flag.name)
+        return known if known is not None and known.revision == flag.revision else self._judge(flag)
 
     def _run(self) -> None:
         while not self._ending.is_set():

@@ -17,7 +17,7 @@ from flags.statistics.arm import Arm
 from schemas.events import Outcome, Timings
 
 if TYPE_CHECKING:
-    from schemas.events import FlagChange
+    from schemas.events import FlagChange, Rollout
 
 REMEMBERED = 200_000
 _UNMATCHED = 20_000
@@ -63,16 +63,26 @@ class Since(NamedTuple):
     seconds: float
 
 
+def rollout_of(flag: FlagChange) -> Rollout:
+    """Return a flag's rollout.
+
+    Raises:
+        ValueError: It has none.
+    """
+    if flag.rollout is None:
+        raise ValueError(f"{flag.name} has no rollout.")
+    return flag.rollout
+
+
 def since(flag: FlagChange) -> Since:
     """Return from where on a rollout's evidence counts.
 
     Raises:
         ValueError: The flag has none.
     """
-    if flag.rollout is None:
-        raise ValueError(f"{flag.name} has no rollout.")
-    revision = flag.rollout.entered_revision or flag.revision
-    return Since(flag.name, revision, dt.datetime.fromisoformat(flag.rollout.entered_at).timestamp())
+    rollout = rollout_of(flag)
+    revision = rollout.entered_revision or flag.revision
+    return Since(flag.name, revision, dt.datetime.fromisoformat(rollout.entered_at).timestamp())
 
 
 class Comparison:

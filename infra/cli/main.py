@@ -38,6 +38,7 @@ SUMMARIES = {
     "topics": "Create the topics and bring them in line.",
     "deadletter": "List records that could not be processed, and send them again.",
     "flags": "Show, check and change feature flags.",
+    "rollout": "Let flags climb by themselves while their guardrails hold.",
     "catalogue": "Check a catalogue of intents, or list it.",
     "settings": "Show every setting, its value and where it is set.",
     "doctor": "Check everything a worker needs and say what to do.",

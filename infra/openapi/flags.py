@@ -18,13 +18,13 @@ _TAG, _OFREP_TAG = "Flags", "OpenFeature remote evaluation"
 _ONE = f"{ROOT}/{{flag}}"
 
 _NAME = {"type": "string", "pattern": "^[a-z][a-z0-9_]{0,63}$"}
-_FLAG = Parameter("flag", "path", "The flag's name.", _NAME)
-_REASON = {"type": "string", "minLength": 1, "maxLength": MAX_TEXT_CHARACTERS, "description": "Why."}
+FLAG = Parameter("flag", "path", "The flag's name.", _NAME)
+REASON = {"type": "string", "minLength": 1, "maxLength": MAX_TEXT_CHARACTERS, "description": "Why."}
 _WHO = "Who; needed where no tokens are configured, else it is the token's holder."
-_CHANGED_BY = {"type": "string", "minLength": 1, "maxLength": MAX_IDENTIFIER_CHARACTERS, "description": _WHO}
-_ETAG = {"ETag": {"description": "The flag's revision, in quotes.", "schema": {"type": "string"}}}
+CHANGED_BY = {"type": "string", "minLength": 1, "maxLength": MAX_IDENTIFIER_CHARACTERS, "description": _WHO}
+ETAG = {"ETag": {"description": "The flag's revision, in quotes.", "schema": {"type": "string"}}}
 _TAG_SCHEMA = {"type": "string", "pattern": r'^"\d{1,18}"$'}
-_IF_MATCH = Parameter("If-Match", "header", "The revision that the change is based on, in quotes.", _TAG_SCHEMA)
+IF_MATCH = Parameter("If-Match", "header", "The revision that the change is based on, in quotes.", _TAG_SCHEMA)
 _WAITING = (
     Parameter(
         "wait",
@@ -40,8 +40,8 @@ _WAITING = (
     ),
 )
 
-_READING = problems(400, 401, 403)
-_WRITING = problems(
+READING = problems(400, 401, 403)
+WRITING = problems(
     400,
     401,
     403,
@@ -50,10 +50,10 @@ _WRITING = problems(
     status_412="The flag is not at the revision that the change is based on; nothing was written.",
     status_422="Everything that is wrong with the flag as it would be; nothing was written.",
 )
-_BODIES = problems(408, 413, 415)
+BODIES = problems(408, 413, 415)
 _WRITTEN = {
-    200: Answer("The flag as it is now.", WrittenFlag, headers=_ETAG),
-    202: Answer("The change is made, and `applied.missing` had not applied it in time.", WrittenFlag, headers=_ETAG),
+    200: Answer("The flag as it is now.", WrittenFlag, headers=ETAG),
+    202: Answer("The change is made, and `applied.missing` had not applied it in time.", WrittenFlag, headers=ETAG),
 }
 
 
@@ -69,7 +69,7 @@ def flag_schemas(components: dict[str, Any]) -> dict[str, Schema]:
         components: The schemas of what is answered, by name.
     """
     fields = components["FlagChange"]["properties"]
-    editable = {name: fields[name] for name in EDITABLE} | {"reason": _REASON, "changed_by": _CHANGED_BY}
+    editable = {name: fields[name] for name in EDITABLE} | {"reason": REASON, "changed_by": CHANGED_BY}
     body = {"type": "object", "properties": editable, "additionalProperties": False}
     return {
         "FlagState": body
@@ -82,9 +82,9 @@ def flag_schemas(components: dict[str, Any]) -> dict[str, Schema]:
 def _reading() -> list[Operation]:
     missing = problems(status_404="There is no such flag.")
     moment: Schema = {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "format": "date-time"}]}
-    listed, shown = {200: Answer("All of them.", FlagList)}, {200: Answer("The flag.", FlagView, headers=_ETAG)}
+    listed, shown = {200: Answer("All of them.", FlagList)}, {200: Answer("The flag.", FlagView, headers=ETAG)}
     check = (
-        _FLAG,
+        FLAG,
         Parameter("user_id", "query", "For whom.", {"type": "string"}),
         Parameter("at", "query", "As of this revision or time; left out: now.", moment),
         Parameter(
@@ -96,7 +96,7 @@ def _reading() -> list[Operation]:
         ),
     )
     pages = (
-        _FLAG,
+        FLAG,
         Parameter("before", "query", "Only changes of smaller revisions.", {"type": "integer", "minimum": 1}),
         Parameter(
             "limit", "query", "How many.", {"type": "integer", "minimum": 1, "maximum": MOST_CHANGES, "default": 50}
@@ -104,15 +104,15 @@ def _reading() -> list[Operation]:
     )
     scope = Scope.FLAGS_READ
     return [
-        Operation("get", ROOT, "listFlags", _TAG, "All flags and segments.", listed | _READING, scope=scope),
-        Operation("get", _ONE, "getFlag", _TAG, "One flag.", shown | _READING | missing, (_FLAG,), scope=scope),
+        Operation("get", ROOT, "listFlags", _TAG, "All flags and segments.", listed | READING, scope=scope),
+        Operation("get", _ONE, "getFlag", _TAG, "One flag.", shown | READING | missing, (FLAG,), scope=scope),
         Operation(
             "get",
             f"{ROOT}/check/{{flag}}",
             "checkFlag",
             _TAG,
             "What a flag is, or was, for somebody, and why.",
-            {200: Answer("The answer.", CheckedFlag)} | _READING | missing,
+            {200: Answer("The answer.", CheckedFlag)} | READING | missing,
             check,
             scope=scope,
         ),
@@ -122,7 +122,7 @@ def _reading() -> list[Operation]:
             "getFlagHistory",
             _TAG,
             "What a flag was, who changed it and why, the newest change first.",
-            {200: Answer("A page.", HistoryPage)} | _READING | missing,
+            {200: Answer("A page.", HistoryPage)} | READING | missing,
             pages,
             scope=scope,
         ),
@@ -132,10 +132,10 @@ def _reading() -> list[Operation]:
 def _writing() -> list[Operation]:
     unmade = Parameter("If-None-Match", "header", "`*`: only if there is no such flag.", {"enum": ["*"]})
     said = (
-        Parameter("reason", "query", "Why; needed.", _REASON),
+        Parameter("reason", "query", "Why; needed.", REASON),
         Parameter("changed_by", "query", _WHO, {"type": "string"}),
     )
-    created = {201: Answer("The flag was made.", WrittenFlag, headers=_ETAG)}
+    created = {201: Answer("The flag was made.", WrittenFlag, headers=ETAG)}
     scope = Scope.FLAGS_WRITE
     return [
         Operation(
@@ -144,8 +144,8 @@ def _writing() -> list[Operation]:
             "putFlag",
             _TAG,
             "Make a flag what is said, and make it if there is none.",
-            _WRITTEN | created | _WRITING | _BODIES,
-            (_FLAG, _IF_MATCH, unmade, *_WAITING),
+            _WRITTEN | created | WRITING | BODIES,
+            (FLAG, IF_MATCH, unmade, *_WAITING),
             {JSON: {"$ref": "#/components/schemas/FlagState"}},
             scope,
         ),
@@ -155,8 +155,8 @@ def _writing() -> list[Operation]:
             "patchFlag",
             _TAG,
             "Change some fields of a flag.",
-            _WRITTEN | _WRITING | _BODIES,
-            (_FLAG, _IF_MATCH, *_WAITING),
+            _WRITTEN | WRITING | BODIES,
+            (FLAG, IF_MATCH, *_WAITING),
             {JSON: {"$ref": "#/components/schemas/FlagPatch"}},
             scope,
         ),
@@ -166,8 +166,8 @@ def _writing() -> list[Operation]:
             "deleteFlag",
             _TAG,
             "Take a flag away; one of ours is its default again.",
-            _WRITTEN | _WRITING,
-            (_FLAG, _IF_MATCH, *said, *_WAITING),
+            _WRITTEN | WRITING,
+            (FLAG, IF_MATCH, *said, *_WAITING),
             scope=scope,
         ),
     ]

@@ -25,7 +25,7 @@ from schemas.settings import Kafka, Settings
 from schemas.settings import Worker as WorkerSettings
 from streams.clients import client_config, election_consumer_config
 from streams.election import Election
-from streams.evidence import EvidenceReader
+from streams.evidence import EvidenceReader, judge_now
 from streams.rollouts import RolloutRunner
 from streams.topics import DEAD_LETTERS, FLAGS, FLAGS_AUDIT
 from tests.kit.brokers import create_our_topics, running_broker
@@ -95,6 +95,7 @@ class Fleet:
         runner = RolloutRunner(
             new_election=lambda: Election(lambda: Consumer(election_consumer_config(self.settings, "rollouts")), FLAGS),
             new_reader=lambda: EvidenceReader(self.settings),
+            judge=lambda flag: judge_now(self.settings, flag, patience_seconds=10.0),
             follower=self.follower,
             controller=Controller(self._new_writer().write, judged),
             observer=judged,
@@ -264,6 +265,7 @@ def test_two_that_both_think_they_are_elected_do_no_harm(fleet: Fleet) -> None:
             runner = RolloutRunner(
                 new_election=Elected,  # type: ignore[arg-type]  # both of them
                 new_reader=lambda: EvidenceReader(fleet.settings),
+                judge=lambda flag: judge_now(fleet.settings, flag, patience_seconds=10.0),
                 follower=fleet.follower,
                 controller=Controller(fleet._new_writer().write, each),
                 observer=each,
