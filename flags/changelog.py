@@ -59,7 +59,8 @@ class Fold:
         self.revision = 0
         self._changes: dict[str, FlagChange] = {}
         self._pending: dict[str, _Pending] = {}
-        self._damaged: set[str] = set()
+        self._damaged: dict[str, int] = {}  # and where the newest record stands that does not count
+        self._strays: set[bytes] = set()
 
     @property
     def changes(self) -> Mapping[str, FlagChange]:
@@ -70,6 +71,11 @@ class Fold:
     def damaged(self) -> frozenset[str]:
         """Return the flags whose newest record does not count: compaction would leave only that one."""
         return frozenset(self._damaged)
+
+    @property
+    def strays(self) -> frozenset[bytes]:
+        """Return the keys that name no flag and still have a record: compaction would keep it for ever."""
+        return frozenset(self._strays)
 
     @property
     def pending_offsets(self) -> list[int]:
@@ -84,19 +90,26 @@ class Fold:
     def apply(self, key: bytes | None, value: bytes | None, offset: int) -> Refusal | None:
         """Read one record; return why it does not count, if it can be seen by itself.
 
-        What it says is taken over by the next `advance`.
+        What it says is taken over by the next `advance`. No value under a key that names no flag takes a stray away.
         """
         name = flag_name(key)
+        if name is None and key is not None and value is None:
+            self._strays.discard(key)
+            return None
         try:
             change = read_change(name, value)
         except InvalidRecordError as fault:
+            if name is None and key is not None:
+                self._strays.add(key)
             return self._refuse(offset, name, fault.code, fault.faults)
         if change.revision <= self.revision:
             return self._refuse(
                 offset, name, "stale_revision", (f"its revision is {change.revision}, after {self.revision}",)
             )
+        if name in self._pending:
+            self.advance()  # or what it says would depend on how many records were read at once
         self.revision = change.revision
-        self._damaged.discard(change.name)
+        self._damaged.pop(change.name, None)
         self._pending.pop(change.name, None)
         self._pending[change.name] = _Pending(change, offset)
         return None
@@ -140,13 +153,15 @@ class Fold:
 
     def _accept(self, changes: dict[str, FlagChange]) -> None:
         self._changes = changes
-        for name in [name for name, pending in self._pending.items() if changes.get(name) is pending.change]:
-            del self._pending[name]
-            self._damaged.discard(name)
+        for name, pending in [*self._pending.items()]:
+            if changes.get(name) is pending.change:
+                del self._pending[name]
+                if self._damaged.get(name, -1) <= pending.offset:
+                    self._damaged.pop(name, None)
 
     def _refuse(self, offset: int, name: str | None, code: str, faults: tuple[str, ...]) -> Refusal:
         if name is not None:
-            self._damaged.add(name)
+            self._damaged[name] = max(offset, self._damaged.get(name, -1))
         return Refusal(offset=offset, name=name, code=code, faults=faults)
 
 

@@ -10,6 +10,9 @@ if TYPE_CHECKING:
 
 Config = dict[str, Any]
 
+_MAX_RECORD_BYTES = 32 * 1024 * 1024
+"""Changes are small; a dead letter may not be."""
+
 _log = logging.getLogger("intentstream.librdkafka.flags-writer")
 
 _TRANSACTION_MS = 5_000
@@ -39,6 +42,7 @@ def writer_config(client: Mapping[str, Any], group_id: str) -> Config:
         "transaction.timeout.ms": _TRANSACTION_MS,
         "partitioner": "murmur2_random",
         "linger.ms": 0,
+        "message.max.bytes": _MAX_RECORD_BYTES,
         # After each commit the coordinator answers CONCURRENT_TRANSACTIONS for a few milliseconds.
         "retry.backoff.ms": 5,
         "retry.backoff.max.ms": 250,

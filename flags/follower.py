@@ -10,15 +10,14 @@ import threading
 import time
 from typing import TYPE_CHECKING, Protocol
 
-import msgspec
 import structlog
 
-from flags.changelog import Fold, Refusal
 from flags.compiling import Origin
 from flags.evaluation import Snapshot
 from flags.last_known import load_last_known, save_last_known
 from flags.log_end import LogEnd
 from flags.log_tail import LogTail
+from flags.refusals import RecordFold, RefusedRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -30,26 +29,6 @@ if TYPE_CHECKING:
     from schemas.events import FlagChange
 
 _log = structlog.get_logger(__name__)
-
-
-class RefusedRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A record of the changelog that does not count, as it stands there.
-
-    Attributes:
-        refusal: Where it stands and what is wrong with it.
-        topic: The changelog.
-        key: Byte for byte.
-        value: Byte for byte.
-        headers: In order; names may repeat.
-        old: Whether it was there before this follower began, and so may have been reported by others.
-    """
-
-    refusal: Refusal
-    topic: str
-    key: bytes | None
-    value: bytes | None
-    headers: tuple[tuple[str, bytes | None], ...]
-    old: bool
 
 
 class FollowerObserver(Protocol):
@@ -127,6 +106,11 @@ class Follower:
         return self._damaged
 
     @property
+    def strays(self) -> frozenset[bytes]:
+        """Return the keys of records that are no flag's and still stand there, once the end has been reached."""
+        return self._strays
+
+    @property
     def age_seconds(self) -> float:
         """Return for how long it is not known that the snapshot is all there is; infinite before the first time."""
         return time.monotonic() - self._known_current_at
@@ -164,16 +148,19 @@ class Follower:
 
     def began(self) -> None:
         """Forget what was folded; the snapshot stays until the end has been reached again."""
-        self._fold = Fold()
+        self._folding = RecordFold(self._topic)
         self._first_pass = True  # until the end has been reached
         self._damaged: frozenset[str] = frozenset()
-        self._records: dict[int, Message] = {}  # of changes that may still turn out not to count
+        self._strays: frozenset[bytes] = frozenset()
+        self._refused: list[RefusedRecord] = []  # not told of yet
         self._published: Mapping[str, FlagChange] | None = None
 
     def came(self, records: Sequence[Message], *, at_end: bool) -> None:
         """Fold what came, and show what it amounts to."""
-        for message in records:
-            self._apply(message, message.offset() or 0)
+        for record in records:
+            refused = self._folding.add(record, old=self._first_pass)
+            if refused is not None:
+                self._refused.append(refused)
         self._publish(at_end=at_end)
 
     def idled(self) -> bool:
@@ -183,44 +170,31 @@ class Follower:
         self._save()
         return True
 
-    def _apply(self, message: Message, offset: int) -> None:
-        refusal = self._fold.apply(_bytes(message.key()), _bytes(message.value()), offset)
-        if refusal is not None:
-            self._report(refusal, message)
-        else:
-            self._records[offset] = message
-
     def _publish(self, *, at_end: bool) -> None:
         if at_end:
-            for refusal in self._fold.settle():
-                self._report(refusal, self._records[refusal.offset])
+            self._refused += self._folding.settle(old=self._first_pass)
             self._known_current_at = time.monotonic()
             self._first_pass = False
         else:
-            self._fold.advance()
-        self._records = {offset: self._records[offset] for offset in self._fold.pending_offsets}
+            self._folding.advance()
         if self._first_pass:
             return
-        self._damaged = self._fold.damaged
-        fold = self._fold
+        fold = self._folding.fold
+        self._damaged, self._strays = fold.damaged, fold.strays
         if fold.changes is not self._published or fold.revision != self.snapshot.revision:
             self._published = fold.changes
             self.snapshot = Snapshot(self._overrides, fold.revision, changes=fold.changes, before=self.snapshot)
             self._observer.applied(self.snapshot)
         self._caught_up.set()
+        self._report()
 
-    def _report(self, refusal: Refusal, message: Message) -> None:
-        _log.warning("flag_record_refused", flag=refusal.name, offset=refusal.offset, code=refusal.code)
-        self._observer.refused(
-            RefusedRecord(
-                refusal=refusal,
-                topic=self._topic,
-                key=_bytes(message.key()),
-                value=_bytes(message.value()),
-                headers=_headers(message),
-                old=self._first_pass,
-            )
-        )
+    def _report(self) -> None:
+        """Tell of what was refused, once it can be seen what it damaged."""
+        refused, self._refused = self._refused, []
+        for record in refused:
+            refusal = record.refusal
+            _log.warning("flag_record_refused", flag=refusal.name, offset=refusal.offset, code=refusal.code)
+            self._observer.refused(record)
 
     def _check_end(self) -> bool:
         """Ask where the log ends, now and then; return whether the topic is still the one that we began to read."""
@@ -251,11 +225,3 @@ class Follower:
             _log.warning("flags_not_saved", path=str(self._last_known), fault=error.strerror)
         else:
             self._saved_revision = shown.revision
-
-
-def _headers(message: Message) -> tuple[tuple[str, bytes | None], ...]:
-    return tuple((str(name), _bytes(value)) for name, value in list(message.headers() or []))
-
-
-def _bytes(value: str | bytes | None) -> bytes | None:
-    return value.encode() if isinstance(value, str) else value

@@ -91,6 +91,14 @@ class LogReader:
         Raises:
             UnavailableError: The broker went away before that.
         """
+        return map(_record, self.messages(start, end))
+
+    def messages(self, start: int, end: int) -> Iterator[Message]:
+        """Yield the same as they came, headers and all.
+
+        Raises:
+            UnavailableError: The broker went away before that.
+        """
         if start >= end:
             return
         self._consumer.assign([TopicPartition(self._topic, 0, start)])
@@ -107,7 +115,7 @@ class LogReader:
                 for message in messages:
                     reached = max(reached, self._after(message))
                     if message.error() is None:
-                        yield _record(message)
+                        yield message
         finally:
             self._consumer.unassign()
 

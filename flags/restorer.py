@@ -1,5 +1,7 @@
 """Puts the last good state of damaged flags back into the changelog, so that compaction never leaves only a bad record.
 
+What it takes the place of goes to the dead letters in the same transaction, and so exactly once, however many notice.
+
 Every process may notice; each waits for a moment of its own, so that usually the first has done it for all.
 """
 
@@ -25,6 +27,8 @@ class Restorer:
     Args:
         damaged: Returns the flags whose newest record does not count (`Follower.damaged`).
         restore: Mends one, if it still needs it (`Writer.restore`).
+        strays: Returns the keys of records that are no flag's (`Follower.strays`).
+        bury_strays: Takes them away, if they are still there (`Writer.bury_strays`).
         longest_wait_seconds: After damage was noticed; the wait is random.
     """
 
@@ -33,10 +37,14 @@ class Restorer:
         *,
         damaged: Callable[[], frozenset[str]],
         restore: Callable[[str], object],
+        strays: Callable[[], frozenset[bytes]],
+        bury_strays: Callable[[], int],
         longest_wait_seconds: float = 2.0,
     ) -> None:
         self._damaged = damaged
         self._restore = restore
+        self._strays = strays
+        self._bury_strays = bury_strays
         self._longest_wait_seconds = longest_wait_seconds
         self._noticed = threading.Event()
         self._stopping = threading.Event()
@@ -64,6 +72,8 @@ class Restorer:
             for name in sorted(self._damaged()):
                 if not self._stopping.is_set():
                     self._mend(name)
+            if self._strays() and not self._stopping.is_set():
+                self._tidy()
 
     def _mend(self, name: str) -> None:
         try:
@@ -74,3 +84,14 @@ class Restorer:
         else:
             if written is not None:
                 _log.warning("flag_restored", flag=name)
+
+    def _tidy(self) -> None:
+        try:
+            freed = self._bury_strays()
+        except IntentStreamError as error:
+            _log.warning("flag_strays_not_buried", code=error.code)
+            self._noticed.set()
+        else:
+            if freed:
+                _log.warning("flag_strays_buried", keys=freed)
+                self._noticed.set()  # there may be more

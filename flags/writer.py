@@ -12,26 +12,32 @@ import random
 import threading
 import time
 import uuid
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 import structlog
 from confluent_kafka import KafkaError, KafkaException
 
-from flags.changelog import Fold, InvalidRecordError, flag_name, read_change
+from flags.changelog import InvalidRecordError, flag_name, read_change
 from flags.edits import propose
 from flags.errors import ConflictError
+from flags.known_log import MARKER, KnownLog
 from flags.log_reader import LogReader
+from flags.refusals import dead_letter
 from schemas.cloudevents import event_headers
 from schemas.errors import UnavailableError
 from schemas.events import CE_TYPES, FlagChange
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from confluent_kafka import Consumer, Producer
 
+    from flags.changelog import Fold
     from flags.edits import Edit
+    from flags.refusals import RefusedRecord
+
+T = TypeVar("T")
 
 _log = structlog.get_logger(__name__)
 
@@ -40,7 +46,7 @@ _PATIENCE_SECONDS = 30.0
 _FIRST_WAIT_SECONDS = 0.03
 _LONGEST_WAIT_SECONDS = 1.0
 _AUDIT_TAIL = 200
-_MARKER = 1  # the record that ends a transaction takes an offset, too
+_STRAYS = 1_000  # in one transaction
 
 _EVENT_TYPE = CE_TYPES[FlagChange]
 
@@ -73,6 +79,9 @@ class Writer:
         new_consumer: Makes a consumer as `flags.clients.reader_config` configures it.
         topic: The changelog's.
         audit_topic: Of every change there ever was.
+        dead_letter_topic: Where records go that do not count, in the transaction that takes their place.
+        worker_id: Who we are, for dead letters.
+        buried: Told of each dead letter that was written; must not block.
     """
 
     def __init__(
@@ -82,16 +91,22 @@ class Writer:
         new_consumer: Callable[[], Consumer],
         topic: str,
         audit_topic: str,
+        dead_letter_topic: str,
+        worker_id: str,
+        buried: Callable[[RefusedRecord], None] = lambda _record: None,
     ) -> None:
         self._new_producer = new_producer
         self._new_consumer = new_consumer
         self._topic = topic
         self._audit_topic = audit_topic
+        self._dead_letter_topic = dead_letter_topic
+        self._worker_id = worker_id
+        self._buried = buried
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self._producer: Producer | None = None
         self._consumer: Consumer | None = None
-        self._log = _Log()
+        self._log = KnownLog(topic)
 
     def write(self, edit: Edit) -> FlagChange:
         """Make one change; return it as it stands in the log now.
@@ -103,17 +118,19 @@ class Writer:
             ConflictError: Others took the turn again and again.
             UnavailableError: The broker is away; the change may have been made all the same.
         """
+        attempted: FlagChange | None = None
 
-        def change(fold: Fold, revision: int) -> FlagChange:
-            return propose(edit, fold, revision=revision, changed_at=_now())
+        def attempt(seen: list[FlagChange]) -> FlagChange:
+            nonlocal attempted
+            if attempted is None or attempted not in seen:
+                attempted = propose(edit, self._log.fold, revision=self._log.next_revision, changed_at=_now())
+                self._commit(attempted)
+            return attempted
 
-        written = self._in_turn(edit.name, change)
-        if written is None:
-            raise ConflictError(f"Nothing was written of {edit.name}.")
-        return written
+        return self._in_turn(edit.name, attempt)
 
     def restore(self, name: str) -> FlagChange | None:
-        """Write a flag's last good state again if the newest record of it does not count.
+        """Write a flag's last good state again if the newest record of it does not count, and bury what does not.
 
         Any number of processes may do this at the same time; one writes.
 
@@ -125,10 +142,35 @@ class Writer:
             UnavailableError: The broker is away.
         """
 
-        def change(fold: Fold, revision: int) -> FlagChange | None:
-            return self._last_good(name, fold, revision) if name in fold.damaged else None
+        def attempt(_seen: list[FlagChange]) -> FlagChange | None:
+            if name not in self._log.fold.damaged:
+                return None
+            good = self._last_good(name, self._log.fold, self._log.next_revision)
+            self._commit(good)
+            return good
 
-        return self._in_turn(name, change)
+        return self._in_turn(name, attempt)
+
+    def bury_strays(self) -> int:
+        """Bury the records whose keys name no flag, and take them out of the changelog.
+
+        Any number of processes may do this at the same time; one writes.
+
+        Returns:
+            How many keys were freed.
+
+        Raises:
+            ConflictError: Others took the turn again and again.
+            UnavailableError: The broker is away.
+        """
+
+        def attempt(_seen: list[FlagChange]) -> int:
+            strays = sorted(self._log.fold.strays)[:_STRAYS]
+            if strays:
+                self._remove(strays)
+            return len(strays)
+
+        return self._in_turn("strays", attempt)
 
     def read(self) -> Fold:
         """Return the changelog, folded to its end. Takes no turn.
@@ -158,28 +200,24 @@ class Writer:
         finally:
             self._lock.release()
 
-    def _in_turn(self, name: str, propose_change: Callable[[Fold, int], FlagChange | None]) -> FlagChange | None:
-        """Propose a change of what the log says at its end, and write it; again for as long as others come between.
+    def _in_turn(self, name: str, attempt: Callable[[list[FlagChange]], T]) -> T:
+        """Make an attempt at the log's end, and again for as long as others come between.
 
         Whether a commit that failed was made all the same is seen in the log, once the turn is ours again.
+
+        Args:
+            name: What is attempted on, for logs.
+            attempt: Given the changes that were seen since it was last made.
         """
-        attempted: FlagChange | None = None
         turns = _Turns(name, self._closing)
         with self._lock:
             while True:
                 try:
                     self._take_turn()
-                    seen = self._read_to_end()
-                    if attempted is not None and attempted in seen:
-                        return attempted
-                    attempted = propose_change(self._log.fold, self._log.next_revision)
-                    if attempted is not None:
-                        self._commit(attempted)
+                    return attempt(self._read_to_end())
                 except KafkaException as failure:
                     self._producer = None
                     turns.wait_for_next(failure)
-                else:
-                    return attempted
 
     def _take_turn(self) -> None:
         if self._producer is not None:
@@ -194,16 +232,15 @@ class Writer:
             self._consumer = self._new_consumer()
         reader = LogReader(self._consumer, self._topic)
         _, end = reader.bounds()
-        if end < self._log.start - _MARKER:  # our own last transaction may not have its marker yet
-            self._log = _Log()  # the topic was made anew
+        if end < self._log.start - MARKER:  # our own last transaction may not have its marker yet
+            self._log = KnownLog(self._topic)  # the topic was made anew
         log = self._log
         if log.audited is None:
             log.audited = self._newest_audited()
         if end <= log.end:
             return []
-        seen = [change for record in reader.read(log.start, end) if (change := log.add(*record)) is not None]
-        log.start = log.end = max(log.start, end)
-        log.fold.settle()
+        seen = [change for record in reader.messages(log.start, end) if (change := log.add(record)) is not None]
+        log.settle(end)
         return seen
 
     def _newest_audited(self) -> int:
@@ -243,18 +280,16 @@ class Writer:
         return last
 
     def _commit(self, change: FlagChange) -> None:
-        """Write one change.
+        """Write one change, and with it the dead letters of what it takes the place of.
 
         Raises:
             KafkaException: It is not written, or `_read_to_end` will show it.
         """
-        producer = self._producer
-        if producer is None:
-            raise KafkaException(KafkaError(KafkaError._FENCED))  # noqa: SLF001 - librdkafka's own error is named so
+        producer = self._begin()
         offsets: list[int | None] = []
         key, value = change.name.encode(), msgspec.json.encode(change)
         headers = event_headers(_EVENT_TYPE, str(uuid.uuid4()), change.changed_at, None)
-        producer.begin_transaction()
+        refused = self._log.refused_of(key)
         producer.produce(
             self._topic,
             value,
@@ -264,44 +299,37 @@ class Writer:
             on_delivery=lambda error, message: None if error is not None else offsets.append(message.offset()),
         )
         producer.produce(self._audit_topic, value, key, 0, headers=headers)  # type: ignore[arg-type]  # likewise
-        _until_done(lambda: producer.commit_transaction(_CALL_SECONDS))
+        self._end(producer, refused)
         for offset in offsets:
             if offset is not None:
                 self._log.written(offset, key, value)
 
+    def _remove(self, strays: Sequence[bytes]) -> None:
+        """Take records away that are no flag's, and write their dead letters.
 
-class _Log:
-    """What a writer knows of the changelog.
+        Raises:
+            KafkaException: They are still there, or `_read_to_end` will show that they are not.
+        """
+        producer = self._begin()
+        for key in strays:
+            producer.produce(self._topic, None, key, 0)
+        self._end(producer, [record for key in strays for record in self._log.refused_of(key)])
 
-    Attributes:
-        start: The first offset not folded.
-        end: Where the log ended, markers of transactions included.
-        audited: The audit's newest revision when we began to read; None: not read yet.
-    """
+    def _begin(self) -> Producer:
+        if self._producer is None:
+            raise KafkaException(KafkaError(KafkaError._FENCED))  # noqa: SLF001 - librdkafka's own error is named so
+        self._producer.begin_transaction()
+        return self._producer
 
-    def __init__(self) -> None:
-        self.fold = Fold()
-        self.start = 0
-        self.end = 0
-        self.audited: int | None = None
-
-    @property
-    def next_revision(self) -> int:
-        return 1 + max(self.fold.revision, self.audited or 0)
-
-    def add(self, offset: int, key: bytes | None, value: bytes | None) -> FlagChange | None:
-        """Fold a record; return its change if it is one."""
-        self.start = self.end = offset + 1
-        if self.fold.apply(key, value, offset) is not None:
-            return None
-        return read_change(flag_name(key), value)
-
-    def written(self, offset: int, key: bytes, value: bytes) -> None:
-        """Fold our own record, so that it need not be read; if somebody wrote before it, all that will be."""
-        if offset <= self.end:
-            self.fold.apply(key, value, offset)
-            self.fold.settle()
-            self.start, self.end = offset + 1, offset + 1 + _MARKER
+    def _end(self, producer: Producer, refused: Sequence[RefusedRecord]) -> None:
+        """Add dead letters to the transaction, and commit it."""
+        for record in refused:
+            key, value, headers = dead_letter(record, self._worker_id, _now())
+            producer.produce(self._dead_letter_topic, value, key, headers=headers)  # type: ignore[arg-type]  # likewise
+        _until_done(lambda: producer.commit_transaction(_CALL_SECONDS))
+        for record in refused:
+            _log.warning("flag_record_buried", offset=record.refusal.offset, code=record.refusal.code)
+            self._buried(record)
 
 
 def _readable(reader: LogReader, start: int, end: int) -> list[FlagChange]:

@@ -56,7 +56,7 @@ from streams.publisher import Publisher
 from streams.results import timestamp
 from streams.rollouts import RolloutRunner
 from streams.services import Checks, Codec, Models, Rollouts
-from streams.topics import FLAGS, FLAGS_AUDIT, UTTERANCES, WORKERS, apply_topics
+from streams.topics import DEAD_LETTERS, FLAGS, FLAGS_AUDIT, UTTERANCES, WORKERS, apply_topics
 from streams.web import WebServer
 from streams.workers import BEATS, Workers
 
@@ -188,6 +188,9 @@ class Worker:
             new_consumer=lambda: Consumer(reader_config(client)),
             topic=FLAGS,
             audit_topic=FLAGS_AUDIT,
+            dead_letter_topic=DEAD_LETTERS,
+            worker_id=settings.worker.id,
+            buried=lambda record: self._observer.dead_lettered(record.refusal.code),
         )
 
     def _new_flag_routes(self) -> FlagRoutes:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import structlog
 
@@ -17,6 +17,7 @@ from schemas.cloudevents import Headers, Received, decode_utterance
 from schemas.deadletter import dead_letter_headers
 from schemas.errors import InvalidEventError
 from schemas.events import Source
+from schemas.record_headers import headers_of
 from streams.batches import ANY_PARTITION, Outgoing
 from streams.clients import MAX_RECORD_BYTES
 from streams.results import encode_result, encode_review, result_of, review_request, timestamp, timings_of
@@ -40,9 +41,6 @@ _MAX_BURIED_BYTES = MAX_RECORD_BYTES - 1024 * 1024
 
 _MAX_KEY_BYTES = 65_536
 """A result repeats its utterance's key, and beside one as large as a record may be there is no room for the result."""
-
-_UNREADABLE: list[tuple[str, str | bytes | None]] = []
-"""Stands, by identity, in the place of headers that cannot be read."""
 
 
 class Decider(Protocol):
@@ -200,20 +198,3 @@ def _size_of(key: bytes | None, value: bytes | None, headers: Headers | None) ->
 def source_of(record: Message) -> Source:
     """Return where a consumed record stands."""
     return Source(topic=record.topic() or "", partition=record.partition() or 0, offset=record.offset() or 0)
-
-
-def headers_of(record: Message) -> Headers | None:
-    """Return a consumed record's headers: a consumer always gets them as a list, with bytes or None as values.
-
-    Raises:
-        InvalidEventError: A name is not UTF-8, which the client can read in no way.
-    """
-    try:
-        headers = record.headers()
-    except (SystemError, UnicodeDecodeError):
-        # The client keeps a broken list, and whoever asks for it again crashes the process.
-        record.set_headers(_UNREADABLE)
-        headers = _UNREADABLE
-    if headers is _UNREADABLE:
-        raise InvalidEventError("invalid_utf8", "The name of a header is not UTF-8.")
-    return cast("Headers | None", headers)

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from schemas.deadletter import parse_dead_letter, replay_headers, replay_of
-from streams.classify import headers_of, source_of
+from schemas.record_headers import headers_of
+from streams.classify import source_of
 from streams.counting_producer import CountingProducer
 from streams.reader import TopicReader
-from streams.topics import DEAD_LETTERS, TOPICS
+from streams.topics import DEAD_LETTERS, FLAGS, FLAGS_AUDIT, TOPICS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -30,6 +31,7 @@ _Content = int
 """A hash of a dead letter's key and value."""
 
 _OURS = frozenset(topic.name for topic in TOPICS) - {DEAD_LETTERS}
+_WRITTEN_IN_TURNS = frozenset({FLAGS, FLAGS_AUDIT})
 
 
 class Selection(msgspec.Struct, frozen=True, kw_only=True):
@@ -163,6 +165,8 @@ def _obstacle(letter: DeadLetter) -> str | None:
         return "its headers do not say where it came from"
     if letter.source.topic not in _OURS:
         return f"it came from {letter.source.topic}, which is no topic of ours"
+    if letter.source.topic in _WRITTEN_IN_TURNS:
+        return "flags are changed with `intentstream flags`: what did not count there never will"
     if letter.code == "record_too_large":
         return f"it was too large to be kept here; the original stands at {letter.source}"
     return None

@@ -1,73 +1,66 @@
-"""One process that follows the flags and prints when it applied each revision: `python -m infra.bench.flag_follower`.
+"""One process that follows the flags and logs what it applies: `python -m infra.bench.flag_follower FILE`.
 
-Arguments: the changelog's topic, and the revision after which it ends. A line each: the revision and the monotonic
-clock, which all processes of a machine share.
+The file is where it keeps the last state it knew.
 """
 
 from __future__ import annotations
 
 import sys
-import tempfile
 import threading
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import structlog
 from confluent_kafka import Consumer
 
 from flags.clients import follower_config
 from flags.follower import Follower
-from infra.cli.session import begin
+from health.logs import configure_logging
+from schemas.settings import load_settings
 from streams.clients import admin_client, client_config
+from streams.topics import FLAGS
 
 if TYPE_CHECKING:
     from flags.evaluation import Snapshot
-    from flags.follower import RefusedRecord
+    from flags.refusals import RefusedRecord
+
+_log = structlog.get_logger(__name__)
 
 
-class _Times:
-    """Prints what is applied."""
-
-    def __init__(self, last: int) -> None:
-        self._last = last
-        self.done = threading.Event()
+class _Log:
+    """Says what happens, as a worker does."""
 
     def applied(self, snapshot: Snapshot) -> None:
-        """Print a revision and the time."""
-        sys.stdout.write(f"{snapshot.revision} {time.monotonic()}\n")
-        sys.stdout.flush()
-        if snapshot.revision >= self._last:
-            self.done.set()
+        """Log a revision."""
+        _log.info("flags_applied", revision=snapshot.revision)
 
     def refused(self, record: RefusedRecord) -> None:
-        """End: the benchmark writes no such record."""
-        raise SystemExit(record.refusal.code)
+        """Log what does not count."""
+        _log.warning("flag_record_refused", code=record.refusal.code)
 
     def broker_error(self, code: str) -> None:
-        """Tell whoever started the benchmark."""
-        sys.stderr.write(f"{code}\n")
+        """Log it."""
+        _log.warning("flags_broker_error", code=code)
 
     def unexpected(self, guard: str) -> None:
-        """Tell whoever started the benchmark."""
-        sys.stderr.write(f"{guard}\n")
+        """Log it."""
+        _log.error("flags_unexpected", guard=guard)
 
 
 def main() -> None:
-    """Follow until the last revision was applied."""
-    topic, last = sys.argv[1:]
-    settings, times = begin(), _Times(int(last))
-    with tempfile.TemporaryDirectory() as folder:
-        follower = Follower(
-            new_consumer=lambda: Consumer(follower_config(client_config(settings))),
-            admin=admin_client(settings),
-            topic=topic,
-            overrides={},
-            last_known=Path(folder) / "flags.json",
-            observer=times,
-        )
-        follower.start()
-        times.done.wait()
-        follower.stop()
+    """Follow until we are ended."""
+    settings = load_settings()
+    configure_logging(level="INFO", style="json", worker_id="follower")
+    follower = Follower(
+        new_consumer=lambda: Consumer(follower_config(client_config(settings))),
+        admin=admin_client(settings),
+        topic=FLAGS,
+        overrides={},
+        last_known=Path(sys.argv[1]),
+        observer=_Log(),
+    )
+    follower.start()
+    threading.Event().wait()
 
 
 if __name__ == "__main__":

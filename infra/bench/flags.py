@@ -33,6 +33,7 @@ from schemas.errors import UnavailableError
 from schemas.events import FlagChange
 from streams.clients import admin_client, client_config
 from streams.results import timestamp
+from streams.topics import DEAD_LETTERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -108,6 +109,8 @@ def _propagation(settings: Settings, flips: int, followers: int, say: Callable[[
         new_consumer=lambda: Consumer(reader_config(client)),
         topic=run,
         audit_topic=f"{run}.audit",
+        dead_letter_topic=DEAD_LETTERS,
+        worker_id="bench",
     )
     with ExitStack() as stack:
         stack.callback(writer.close)

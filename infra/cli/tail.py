@@ -13,7 +13,8 @@ from infra.cli.output import json_option, print_json
 from infra.cli.session import begin
 from schemas.deadletter import parse_dead_letter
 from schemas.events import Result
-from streams.classify import headers_of, source_of
+from schemas.record_headers import headers_of
+from streams.classify import source_of
 from streams.reader import TopicReader
 from streams.topics import DEAD_LETTERS, FEEDBACK, RESULTS, UTTERANCES
 

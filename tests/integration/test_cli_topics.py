@@ -12,7 +12,7 @@ from confluent_kafka import Consumer, Message, Producer, TopicPartition
 from schemas.deadletter import dead_letter_headers
 from schemas.errors import InvalidEventError
 from schemas.events import Source
-from streams.classify import headers_of
+from schemas.record_headers import headers_of
 from streams.topics import DEAD_LETTERS, RESULTS, UTTERANCES
 from tests.kit.brokers import create_our_topics, running_broker
 from tests.kit.command import run_command

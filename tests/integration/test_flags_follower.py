@@ -120,7 +120,13 @@ def test_a_worker_that_notices_puts_the_state_back_by_itself(topics: FlagTopics)
     seen, writer = Seen(), topics.writer()
     writer.write(turn("caching", on=False))
     follower = topics.follower(seen=seen)
-    restorer = Restorer(damaged=lambda: follower.damaged, restore=writer.restore, longest_wait_seconds=0.1)
+    restorer = Restorer(
+        damaged=lambda: follower.damaged,
+        restore=writer.restore,
+        strays=lambda: follower.strays,
+        bury_strays=writer.bury_strays,
+        longest_wait_seconds=0.1,
+    )
     restorer.start()
     topics.write_by_hand(b"caching", b"garbage")
     wait_until(lambda: bool(seen.records), "the record is reported")

@@ -34,6 +34,8 @@ def main() -> None:
         new_consumer=lambda: Consumer(reader_config(client)),
         topic=topic,
         audit_topic=audit,
+        dead_letter_topic=f"{topic}-dead-letters",
+        worker_id=name,
     )
     done = 0
     while done < int(changes):

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from flags.evaluation import Snapshot
-    from flags.follower import RefusedRecord
     from flags.log_reader import Record
+    from flags.refusals import RefusedRecord
 
 _quiet = logging.getLogger("tests.librdkafka")
 _quiet.setLevel(logging.CRITICAL)  # brokers go away here on purpose
@@ -56,6 +56,8 @@ class FlagTopics:
     def __init__(self, broker: str, folder: Path, *, changelog_config: dict[str, str] | None = None) -> None:
         name = f"flags-{uuid.uuid4().hex[:8]}"
         self.changelog, self.audit, self.group = name, f"{name}-audit", name
+        self.dead_letters = f"{name}-dead-letters"
+        self.buried: list[RefusedRecord] = []
         self.client: dict[str, Any] = {"bootstrap.servers": broker, "logger": _quiet, "reconnect.backoff.max.ms": 500}
         self.admin = AdminClient({"bootstrap.servers": broker}, logger=_quiet)
         self._folder = folder
@@ -74,7 +76,7 @@ class FlagTopics:
     def create(self) -> None:
         topics = [NewTopic(self.changelog, 1, 1, config=self._changelog_config)]
         if self.audit not in self.admin.list_topics(timeout=20).topics:
-            topics.append(NewTopic(self.audit, 1, 1))
+            topics += [NewTopic(self.audit, 1, 1), NewTopic(self.dead_letters, 1, 1)]
         for made in self.admin.create_topics(topics).values():
             made.result(20)
 
@@ -82,12 +84,15 @@ class FlagTopics:
         self.admin.delete_topics([self.changelog])[self.changelog].result(20)
         wait_until(lambda: self.changelog not in self.admin.list_topics(timeout=20).topics, "the changelog is gone")
 
-    def writer(self) -> Writer:
+    def writer(self, worker_id: str = "writer") -> Writer:
         writer = Writer(
             new_producer=lambda: Producer(writer_config(self.client, self.group)),
             new_consumer=lambda: Consumer(reader_config(self.client)),
             topic=self.changelog,
             audit_topic=self.audit,
+            dead_letter_topic=self.dead_letters,
+            worker_id=worker_id,
+            buried=self.buried.append,
         )
         self._stack.callback(writer.close)
         return writer

@@ -161,12 +161,14 @@ def hostile(count: int, chance: random.Random) -> Iterator[Record]:
     yield from records
 
 
-async def publish_with_unreadable_header_name(broker: str, patch: pytest.MonkeyPatch) -> None:
+async def publish_with_unreadable_header_name(
+    broker: str, patch: pytest.MonkeyPatch, *, topic: str = UTTERANCES, key: bytes = b"name", value: bytes = _GOOD
+) -> None:
     """Publish a record with a header whose name is not UTF-8, which no well-meaning client does."""
     for module in (message_accumulator, producer_module):
         patch.setattr(module, "DefaultRecordBatchBuilder", _DefaultRecordBatchBuilderPy)
     async with AIOKafkaProducer(bootstrap_servers=broker) as producer:
-        await producer.send_and_wait(UTTERANCES, _GOOD, key=b"name", headers=[(_NotText("name"), b"1")])
+        await producer.send_and_wait(topic, value, key=key, headers=[(_NotText("name"), b"1")])
 
 
 class _NotText(str):
