@@ -29,6 +29,8 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """Of catalogue and models."""
     route: Route
     """Strategy, order of the tiers, and whether it escalates."""
+    policy: str = ""
+    """Digest of what decides whose answer stands."""
     corrections_revision: int
 
 

@@ -127,6 +127,7 @@ class Chain:
             sure=fitted.sure if sure is None else sure,
             intent=fitted.intent if intent is None else intent,
             out_of_scope=fitted.out_of_scope,
+            calibration=fitted.calibration,
         )
 
     async def _turns(self, name: str, texts: Sequence[str], left: Rows) -> AsyncIterator[tuple[Rows, Turn]]:

@@ -10,8 +10,10 @@ import structlog
 
 from models.cache import AnswerCache, Scope
 from models.chain import Chain
+from models.fitting import Fitting
 from models.local import LocalTier
 from models.observer import Observer, Unobserved
+from models.policy import NO_POLICY, Plan, Policy
 from models.prediction import TierUnavailableError
 from models.preparation import Preparation
 from models.redis_store import RedisStore
@@ -33,6 +35,9 @@ if TYPE_CHECKING:
     from schemas.settings import Settings
 
 _Loaded = TypeVar("_Loaded")
+
+NEVER_AUTOMATIC = 1.01
+"""A confidence that no answer has: while nothing is known of the tiers, nothing can be promised."""
 
 _log = structlog.get_logger(__name__)
 
@@ -58,6 +63,10 @@ class Classifier:
         """
         told = observer or Unobserved()
         self._preparation = Preparation(settings, catalogue)
+        self._fitting = Fitting(settings, catalogue, self._preparation)
+        self._promises = settings.models.promise is not None
+        self._policy = NO_POLICY
+        self._plans: dict[Route, Plan] = {}
         self._remote = remote_tier(
             DISTILBERT, settings, catalogue.labels, installed=settings.state_folder / "models" / DISTILBERT
         )
@@ -86,6 +95,11 @@ class Classifier:
     def release(self) -> str:
         """Return what serves, as 12 hex digits; empty before `start`."""
         return self._release
+
+    @property
+    def policy(self) -> Policy:
+        """Return what is known of the tiers; until it is loaded, nothing is."""
+        return self._policy
 
     @property
     def tiers(self) -> Mapping[str, LocalTier | RemoteTier]:
@@ -141,20 +155,43 @@ class Classifier:
             caching: Whether to ask and fill the cache.
             corrections_revision: Of the corrections in force; part of what a remembered answer depends on.
         """
+        plan = self._plan(route)
         normal = [normalise(text) for text in texts]
         distinct = list(dict.fromkeys(normal))
         answers: dict[str, Answer] = {}
-        scope = Scope(release=self._serving, route=route, corrections_revision=corrections_revision)
+        scope = Scope(
+            release=self._serving,
+            route=plan.route,
+            policy=self._policy.digest,
+            corrections_revision=corrections_revision,
+        )
         if caching:
             remembered = await self._cache.recall(scope, distinct)
             answers = {text: answer for text, answer in zip(distinct, remembered, strict=True) if answer is not None}
         new = [text for text in distinct if text not in answers]
         if new:
-            given = await self._chain.classify(new, route.order, escalate=route.escalate)
+            given = await self._chain.classify(
+                new, plan.route.order, escalate=route.escalate, thresholds=plan.thresholds
+            )
             answers.update(zip(new, given, strict=True))
             if caching:
                 await self._cache.remember(scope, new, given)
         return [answers[text] for text in normal]
+
+    def apply(self, policy: Policy) -> None:
+        """Decide the next texts by this policy."""
+        self._policy, self._plans = policy, {}
+
+    def review_below(self, route: Route) -> float | None:
+        """Return how sure an answer on this route must be to need no person; None where nothing is promised."""
+        if not self._promises:
+            return None
+        return self._policy.automatic.get(route.strategy.value, NEVER_AUTOMATIC)
+
+    def _plan(self, route: Route) -> Plan:
+        if route not in self._plans:
+            self._plans[route] = self._policy.plan(route)
+        return self._plans[route]
 
     @property
     def _serving(self) -> str:
@@ -173,6 +210,18 @@ class Classifier:
                 await self._remote.probe()
         else:
             await self._load(DISTILBERT, self._preparation.distilbert)
+        await self._load_policy()
+
+    async def _load_policy(self) -> None:
+        """Fit the policy where that was never done, or go on without and say why."""
+        try:
+            self.apply(await self._off_the_loop(self._fitting.policy))
+        except UnavailableError as error:
+            _log.warning("policy_not_there", reason=str(error))
+        except Exception as error:  # noqa: BLE001 - the guard of fitting: without a policy the settings decide
+            _log.exception("policy_not_fitted", error=type(error).__name__)
+        else:
+            _log.info("policy_ready", texts=self._policy.texts)
 
     async def _load(self, name: str, load: Callable[[], Model]) -> None:
         """Let a tier join, or say why it cannot."""

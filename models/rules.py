@@ -2,31 +2,45 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from models.patterns import PatternSet
+from models.prediction import Model
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from models.catalogue import Catalogue
-    from models.prediction import Model, Probabilities
+    from models.prediction import Probabilities
 
 PATTERN_PROBABILITY = 0.99
 """What a matching pattern is worth: its author meant it, and is not always right."""
 
 
+class Lexical(Model, Protocol):
+    """What answers where no pattern matches."""
+
+    @property
+    def temperature(self) -> float:
+        """What its logits are divided by."""
+
+
 class RulesModel:
     """Lexical probabilities, overridden where a pattern matches."""
 
-    def __init__(self, catalogue: Catalogue, lexical: Model) -> None:
+    def __init__(self, catalogue: Catalogue, lexical: Lexical) -> None:
         """Compile the catalogue's patterns."""
         self._lexical = lexical
         owned = [(pattern, column) for column, intent in enumerate(catalogue.intents) for pattern in intent.patterns]
         self._patterns = PatternSet(pattern for pattern, _ in owned)
         self._columns = np.array([column for _, column in owned], np.intp)
+
+    @property
+    def temperature(self) -> float:
+        """The lexical classifier's."""
+        return self._lexical.temperature
 
     def predict(self, texts: Sequence[str]) -> Probabilities:
         """Return calibrated probabilities; where patterns of several intents match, the lexical classifier decides."""

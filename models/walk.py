@@ -66,11 +66,14 @@ class Walk:
         self._turns.append(_Taken(turn.attempt, thresholds, was_asked, was_unsure, confidences))
         if turn.probabilities is None:
             return
-        confidence = turn.probabilities.max(axis=1)
+        probabilities = turn.probabilities
+        if thresholds.calibration is not None:
+            probabilities = thresholds.calibration.apply(probabilities)
+        confidence = probabilities.max(axis=1)
         sure = confidence >= np.float32(thresholds.sure)
         better = sure | (confidence > self._confidence[asked])
         rows = asked[better]
-        self._best[rows] = turn.probabilities[better]
+        self._best[rows] = probabilities[better]
         self._confidence[rows] = confidence[better]
         self._tier[rows] = len(self._turns) - 1
         self._settled[asked] = sure

@@ -58,6 +58,11 @@ class ZeroShotModel:
         self._encoder = encoder
         self._head = head
 
+    @property
+    def temperature(self) -> float:
+        """The head's."""
+        return self._head.temperature
+
     def predict(self, texts: Sequence[str]) -> Probabilities:
         """Return calibrated probabilities of normalised texts."""
         return softmax(self._head.logits(self._encoder.embed(texts)), self._head.temperature)

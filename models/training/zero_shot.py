@@ -29,10 +29,16 @@ _UNTRAINED_TEMPERATURE = 1.0
 _NEVER = -1e4
 
 
-def make_head(catalogue: Catalogue, encoder: Encoder) -> Head:
-    """Return the head that this catalogue has enough words for."""
+def make_head(catalogue: Catalogue, encoder: Encoder, temperature: float | None = None) -> Head:
+    """Return the head that this catalogue has enough words for.
+
+    Args:
+        catalogue: What to learn.
+        encoder: Of the embeddings.
+        temperature: Of a head that learnt nearly the same; left out: what calibrates it on held-out texts.
+    """
     if any(intent.examples for intent in catalogue.intents):
-        return _from_examples(catalogue, encoder)
+        return _from_examples(catalogue, encoder, temperature)
     return _from_descriptions(catalogue, encoder)
 
 
@@ -48,7 +54,7 @@ def _from_descriptions(catalogue: Catalogue, encoder: Encoder) -> Head:
     return Head(weights=np.hstack((prototypes.T, beyond)), bias=bias, temperature=_COSINE_TEMPERATURE)
 
 
-def _from_examples(catalogue: Catalogue, encoder: Encoder) -> Head:
+def _from_examples(catalogue: Catalogue, encoder: Encoder, temperature: float | None) -> Head:
     """Fit logistic regression to names, descriptions and examples, calibrated on held-out texts."""
     examples = examples_of(catalogue, descriptions=True)
     embeddings = encoder.embed(examples.texts)
@@ -57,7 +63,8 @@ def _from_examples(catalogue: Catalogue, encoder: Encoder) -> Head:
         weights, bias = _fit(embeddings[learnt], examples.truth[learnt], examples.classes)
         return embeddings[out] @ weights + bias
 
-    temperature = cross_validated_temperature(examples.truth, held_out, otherwise=_UNTRAINED_TEMPERATURE)
+    if temperature is None:
+        temperature = cross_validated_temperature(examples.truth, held_out, otherwise=_UNTRAINED_TEMPERATURE)
     weights, bias = _fit(embeddings, examples.truth, examples.classes)
     return Head(weights=weights, bias=bias, temperature=temperature)
 

@@ -1,0 +1,85 @@
+"""Fits the policy of a catalogue's chain once, on texts held out for it, and keeps it beside the prepared models."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from models.artefacts import prepared, whole
+from models.policy import NO_POLICY, Policy
+from models.prediction import TierUnavailableError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from models.catalogue import Catalogue
+    from models.prediction import Model
+    from models.preparation import Preparation
+    from models.training.corpus import Corpus
+    from schemas.settings import Settings
+
+_FILE = "policy.json"
+_DIGITS = 12
+
+_VERSION = 1
+"""Raised whenever the same texts would teach otherwise."""
+
+
+class Fitting:
+    """The policy for one catalogue's prepared models. Everything here blocks: call it off the event loop."""
+
+    def __init__(self, settings: Settings, catalogue: Catalogue, preparation: Preparation) -> None:
+        """Take what is to be put to the test; what is fitted lies in `models` under the state folder."""
+        self._root: Path = settings.state_folder / "models"
+        self._settings = settings
+        self._catalogue = catalogue
+        self._preparation = preparation
+
+    def policy(self) -> Policy:
+        """Return the policy: one fitted to a corpus if there is any, else one for which examples were held out.
+
+        The fine-tuned tier is known to the former alone, for it may have learnt every example.
+
+        Raises:
+            UnavailableError: The encoder's weights are not installed.
+        """
+        if whole(self._root / self._name("corpus")):
+            return Policy.load(self._root / self._name("corpus") / _FILE)
+        from models.training.corpus import InvalidCorpusError, read_corpus  # noqa: PLC0415 - serving needs none of it
+
+        def make(folder: Path) -> None:
+            try:
+                corpus = read_corpus(self._catalogue, None)
+            except InvalidCorpusError:  # too few examples to spare one: every tier is taken at its word
+                NO_POLICY.save(folder / _FILE)
+            else:
+                self._fit(corpus, {}).save(folder / _FILE)
+
+        return Policy.load(prepared(self._root, self._name("examples"), make) / _FILE)
+
+    def policy_by(self, corpus: Corpus) -> Policy:
+        """Return the policy that a corpus's validation texts teach, which the fine-tuned tier was not trained on."""
+
+        def make(folder: Path) -> None:
+            try:
+                tuned: dict[str, Model] = {"distilbert": self._preparation.distilbert()}
+            except TierUnavailableError:
+                tuned = {}
+            self._fit(corpus, tuned).save(folder / _FILE)
+
+        return Policy.load(prepared(self._root, self._name("corpus", corpus.digest), make) / _FILE)
+
+    def _fit(self, corpus: Corpus, tuned: dict[str, Model]) -> Policy:
+        from models.training.held_out import fit_on_held_out  # noqa: PLC0415 - imports scikit-learn
+
+        return fit_on_held_out(self._catalogue, corpus, self._preparation, tuned, self._settings)
+
+    def _name(self, *parts: str) -> str:
+        chain = self._settings.chain
+        targets = msgspec.json.encode(
+            [chain.tolerated_loss, chain.escalated_share, chain.out_of_scope_loss, self._settings.models.promise]
+        )
+        content = [self._preparation.release, str(_VERSION), targets.decode(), *parts]
+        return "policy-" + hashlib.sha256("\n".join(content).encode()).hexdigest()[:_DIGITS]
