@@ -9,7 +9,7 @@ MAKEFLAGS += --no-print-directory
 BIN := .venv/bin
 STEP := infra/step.sh
 
-.PHONY: help run test test-steps check format generate install install-dev clean
+.PHONY: help run test test-steps check format generate install install-dev install-servers clean
 
 help: ## Show these lines
 	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -46,6 +46,10 @@ install: ## Install what serving needs, and not torch
 install-dev: ## Install what the checks and tests need, too
 	@infra/install.sh --inexact
 
+install-servers: ## Install the real model servers that some tests ask, apart from all else (torch: several GB)
+	@infra/install.sh --project tests/servers/mlserver
+	@infra/install.sh --project tests/servers/torchserve
+
 clean: ## Remove all that was installed or written here, the embedded servers' data too
-	@rm -rf .venv .uv .intentstream dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	@rm -rf .venv .uv tests/servers/*/.venv .intentstream dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

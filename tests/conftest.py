@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 JARS = Path(__file__).parents[1] / ".intentstream" / "jars"  # shared with `intentstream up`: brought once a checkout
+MODEL_SERVERS = Path(__file__).parent / "servers"
 
 # Taken out of the environment: these are no settings, and what the tests start would refuse them.
 TEST_DATA = os.environ.pop("INTENTSTREAM_TEST_DATA", None)
@@ -76,23 +77,21 @@ def data_folder() -> Path:
 @pytest.fixture(scope="session")
 def mlserver_program() -> Path:
     """MLServer, a server of the Open Inference Protocol."""
-    if TEST_MLSERVER is None:
-        pytest.skip(
-            "needs MLServer: `uv sync --project tests/servers/mlserver` and"
-            " INTENTSTREAM_TEST_MLSERVER=tests/servers/mlserver/.venv/bin/mlserver"
-        )
-    return Path(TEST_MLSERVER)
+    return _model_server("mlserver", TEST_MLSERVER)
 
 
 @pytest.fixture(scope="session")
 def torchserve_program() -> Path:
     """TorchServe."""
-    if TEST_TORCHSERVE is None:
-        pytest.skip(
-            "needs TorchServe: `uv sync --project tests/servers/torchserve` and"
-            " INTENTSTREAM_TEST_TORCHSERVE=tests/servers/torchserve/.venv/bin/torchserve"
-        )
-    return Path(TEST_TORCHSERVE)
+    return _model_server("torchserve", TEST_TORCHSERVE)
+
+
+def _model_server(name: str, named: str | None) -> Path:
+    """Return the program of a model server: the one named in the environment, else the one installed here."""
+    program = Path(named or MODEL_SERVERS / name / ".venv" / "bin" / name)
+    if not program.is_file():
+        pytest.skip(f"needs {program}: `make install-servers`, or name another in INTENTSTREAM_TEST_{name.upper()}")
+    return program
 
 
 def _serve(program: Program, folders: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
