@@ -162,3 +162,53 @@ def test_a_tier_that_stays_broken_is_left_alone_until_a_probe_finds_it_sound(fau
         assert set(drill.chain.breakers.values()) == {BreakerState.CLOSED}
 
     run(drill())
+
+
+def test_a_call_that_is_cancelled_from_inside_is_the_tiers_failure_and_not_the_callers() -> None:
+    class Cancelling:
+        name = DISTILBERT
+
+        async def classify(self, texts: Sequence[str]) -> Probabilities:  # noqa: ARG002 - a tier's
+            call: asyncio.Future[Probabilities] = asyncio.get_running_loop().create_future()
+            call.cancel()
+            return await call
+
+    async def drill() -> None:
+        chain = Chain([Cancelling(), Faulty(RULES, Fault.NONE)], ORDER, LIMITS)
+        [answer] = await chain.classify(["text"], [DISTILBERT, RULES])
+        assert (answer.tier, answer.tried[0].outcome) == (RULES, Outcome.FAILED)
+        assert answer.tried[0].reason == "its call was cancelled"
+
+    run(drill())
+
+
+def test_while_a_probe_hangs_nobody_else_waits() -> None:
+    async def drill() -> None:
+        drill = Drill([Fault.HUNG, Fault.NONE, Fault.NONE])
+        for _ in range(LIMITS.breaker_failures):
+            await drill.ask()
+        await asyncio.sleep(LIMITS.breaker_open_seconds)
+        together = await asyncio.gather(*(drill.ask() for _ in range(10)))
+        assert sorted(seconds for _, seconds in together) == pytest.approx([0.0] * 9 + [DEADLINE])
+        assert {answer.tier for answers, _ in together for answer in answers} == {ZERO_SHOT}
+
+    run(drill())
+
+
+def test_a_tier_that_dies_in_the_middle_of_a_batch_keeps_what_it_answered() -> None:
+    class Dying(Faulty):
+        async def classify(self, texts: Sequence[str]) -> Probabilities:
+            answer = await super().classify(texts)
+            self.fault = Fault.KILLED
+            return answer
+
+    async def drill() -> None:
+        chain = Chain([Dying(DISTILBERT, Fault.NONE), Faulty(RULES, Fault.NONE)], ORDER, LIMITS)
+        answers = await chain.classify([str(number) for number in range(2_000)], [DISTILBERT, RULES])
+        tiers = [answer.tier for answer in answers]
+        kept = tiers.count(DISTILBERT)
+        assert 0 < kept < len(tiers)
+        assert tiers == [DISTILBERT] * kept + [RULES] * (len(tiers) - kept)
+        assert [answer.degraded for answer in answers] == [tier == RULES for tier in tiers]
+
+    run(drill())
