@@ -108,7 +108,7 @@ class RemoteEvaluation:
 
     def routes(self) -> list[web.RouteDef]:
         """Return what to mount."""
-        return [web.post(BULK, self._evaluate_all), web.post(f"{BULK}/{{key:.+}}", self._evaluate)]
+        return [web.post(BULK, self._evaluate_all), web.post(f"{BULK}/{{key:[\\s\\S]+}}", self._evaluate)]
 
     async def _evaluate(self, request: web.Request) -> web.Response:
         self._access.admit(request, Scope.FLAGS_READ)

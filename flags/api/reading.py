@@ -40,6 +40,8 @@ MOST_CHANGES = 500
 _CHANGES = 50
 _SHOWN_CHARACTERS = 64
 
+_OURS = tuple(flag.name for flag in DEFINITIONS)
+
 
 class FlagReading:
     """`GET /api/v1/feature-flags` and what is below it.
@@ -107,7 +109,7 @@ class FlagReading:
     async def _check(self, request: web.Request) -> web.Response:
         self._access.admit(request, Scope.FLAGS_READ)
         query = Query(request.query, open_ended=True)
-        user_id, moment = query.text("user_id"), query.moment("at")
+        user_id, moment = query.text("user_id") or None, query.moment("at")
         context = Context(user_id=user_id, attributes=query.rest())
         snapshot = await (self._present() if moment is None else self._calls.run(lambda: self._past(moment)))
         name = request.match_info["flag"]
@@ -123,8 +125,6 @@ class FlagReading:
         limit = query.integer("limit", least=1, most=MOST_CHANGES) or _CHANGES
         query.rest()
         found = await self._calls.run(lambda: self._changes_of(name, before, limit + 1))
-        if not found and before is None and flag_state(name, self._follower.snapshot.changes) is None:
-            raise no_such_flag(name)
         page = found[:limit]
         more = page[-1].revision if len(found) > limit else None
         return answer_json(HistoryPage(changes=tuple(page), next_before=more))
@@ -149,8 +149,16 @@ class FlagReading:
 
     def _changes_of(self, name: str, before: int | None, most: int) -> list[FlagChange]:
         """Return a flag's changes, the newest first."""
-        changes = (each for each in self._read_audit() if each.name == name)
-        return list(deque((each for each in changes if before is None or each.revision < before), maxlen=most))[::-1]
+        newest: deque[FlagChange] = deque(maxlen=most)
+        known = name in _OURS
+        for change in self._read_audit():
+            if change.name == name:
+                known = True
+                if before is None or change.revision < before:
+                    newest.append(change)
+        if not known:
+            raise no_such_flag(name)
+        return list(reversed(newest))
 
 
 def answer_json(answer: msgspec.Struct, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
@@ -164,5 +172,4 @@ def no_such_flag(name: str) -> UnknownFlagError:
 
 
 def _names(changes: Mapping[str, FlagChange]) -> list[str]:
-    ours = [flag.name for flag in DEFINITIONS]
-    return [*ours, *sorted(name for name in changes if name not in ours)]
+    return [*_OURS, *sorted(name for name in changes if name not in _OURS)]

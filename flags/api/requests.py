@@ -43,8 +43,8 @@ class Query:
         ]
 
     def text(self, name: str) -> str | None:
-        """Return what a name is; None if it is not there, or empty."""
-        return self._left.pop(name, None) or None
+        """Return what a name is; None if it is not there."""
+        return self._left.pop(name, None)
 
     def integer(self, name: str, *, least: int, most: int) -> int | None:
         """Return a whole number; None if it is not there, or none."""

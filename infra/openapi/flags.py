@@ -15,6 +15,7 @@ from schemas.events import MAX_IDENTIFIER_CHARACTERS
 from schemas.tokens import Scope
 
 _TAG, _OFREP_TAG = "Flags", "OpenFeature remote evaluation"
+_EXAMPLE = {"rollout_percentage": 12.5, "reason": "Trying it on an eighth of the users.", "changed_by": "ada"}
 _ONE = f"{ROOT}/{{flag}}"
 
 _NAME = {"type": "string", "pattern": "^[a-z][a-z0-9_]{0,63}$"}
@@ -74,8 +75,10 @@ def flag_schemas(components: dict[str, Any]) -> dict[str, Schema]:
     return {
         "FlagState": body
         | {"description": "A flag's whole state; what is left out goes to its default."}
-        | {"required": ["enabled", "reason"]},
-        "FlagPatch": body | {"description": "What is to be different; the rest stays.", "required": ["reason"]},
+        | {"required": ["enabled", "reason"], "examples": [{"enabled": True} | _EXAMPLE]},
+        "FlagPatch": body
+        | {"description": "What is to be different; the rest stays."}
+        | {"required": ["reason"], "examples": [_EXAMPLE]},
     }
 
 
