@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
     from schemas.events import Experiment, FlagChange
 
-METRICS = (*RATES, "latency", "cost")
+Metric = Literal["error_rate", "degraded_rate", "correction_rate", "latency", "cost"]
+
+METRICS: tuple[Metric, ...] = ("error_rate", "degraded_rate", "correction_rate", "latency", "cost")
 
 
 class Verdict(enum.StrEnum):

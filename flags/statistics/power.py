@@ -1,7 +1,7 @@
 """How many utterances it takes until a difference that is there is found.
 
 The evidence of a sequential test grows by a drift and a spread an observation; it is there when it has made up for
-alpha and for the prior's price, half the logarithm of how much is known. Approximations: they plan, and promise nothing.
+alpha and for the prior's price, half the logarithm of how much is known. These are approximations, to plan with.
 """
 
 from __future__ import annotations

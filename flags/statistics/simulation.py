@@ -89,6 +89,22 @@ def draw_stream(
     return Stream(users, treated, failed)
 
 
+def fail_whole_calls(random: np.random.Generator, stream: Stream, *, share: float, rate: float) -> Stream:
+    """Return a stream in which now and then all of one arm's utterances of a slice fail together.
+
+    Args:
+        random: Where chance comes from.
+        stream: The rest of it.
+        share: Of the treated; who are more are in more calls.
+        rate: Failed calls a slice.
+    """
+    slices = np.arange(len(stream.users)) // EVENTS_PER_SLICE
+    of_treated = random.random(slices[-1] + 1) < rate * share
+    of_control = random.random(slices[-1] + 1) < rate * (1 - share)
+    hit = np.where(stream.treated, of_treated[slices], of_control[slices])
+    return stream._replace(failed=stream.failed | hit)
+
+
 def meetings_at(stream: Stream, looks: Counts) -> Meetings:
     """Return what the test of rates looks at, at each look; shape (levels, looks).
 

@@ -4,32 +4,32 @@ from __future__ import annotations
 
 import getpass
 import os
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
-from confluent_kafka import Consumer, Producer
+from confluent_kafka import Consumer
 
-from flags.clients import reader_config, writer_config
+from flags.clients import reader_config
 from flags.edits import EDITABLE, Edit, flag_state
 from flags.environment import read_overrides
 from flags.errors import InvalidFlagError
 from flags.evaluation import Context, Snapshot
 from flags.history import differences, read_history, state_at
 from flags.log_reader import LogReader
-from flags.writer import Writer
+from infra.cli.flag_writer import flag_writer
 from infra.cli.output import json_option, print_json, say
 from infra.cli.session import begin
 from schemas.errors import InvalidEventError, UnknownFlagError
 from schemas.events import FlagChange
 from streams.clients import client_config
-from streams.topics import FLAGS, FLAGS_AUDIT
+from streams.topics import FLAGS_AUDIT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
+    from flags.writer import Writer
     from schemas.settings import Settings
 
 _INVALID_INPUT = "invalid_input"
@@ -48,7 +48,7 @@ def command() -> None:
 @json_option
 def list_flags(*, as_json: bool) -> None:
     """Show every flag as the changelog has it, ours and those that were added."""
-    with _writer(begin()) as writer:
+    with flag_writer(begin()) as writer:
         changes = writer.read().changes
     snapshot = _snapshot(changes)
     states = [state for name in _names(changes) if (state := flag_state(name, changes)) is not None]
@@ -67,7 +67,7 @@ def list_flags(*, as_json: bool) -> None:
 @json_option
 def get_flag(*, name: str, as_json: bool) -> None:
     """Show one flag, with everything that is set."""
-    with _writer(begin()) as writer:
+    with flag_writer(begin()) as writer:
         state = _state(name, writer.read().changes)
     if as_json:
         print_json(msgspec.structs.asdict(state))
@@ -121,7 +121,7 @@ def set_flag(
         reason=reason,
         expected_revision=if_match,
     )
-    with _writer(begin()) as writer:
+    with flag_writer(begin()) as writer:
         written = writer.write(edit)
         warnings = _snapshot(writer.read().changes).warnings
     if as_json:
@@ -147,7 +147,7 @@ def check_flag(
     """Say what a flag is for someone, and why. What the environment says counts only for now."""
     settings = begin()
     if revision is None:
-        with _writer(settings) as writer:
+        with flag_writer(settings) as writer:
             snapshot = _snapshot(writer.read().changes)
     else:
         changes = state_at(_history(settings), revision)
@@ -204,7 +204,7 @@ def diff(*, before: int, after: int | None, as_json: bool) -> None:
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path), required=False)
 def export(*, file: Path | None) -> None:
     """Write every flag's state as JSON, to a file or to standard output; `import` reads it."""
-    with _writer(begin()) as writer:
+    with flag_writer(begin()) as writer:
         changes = writer.read().changes
     exported = {
         name: {field: getattr(state, field) for field in EDITABLE}
@@ -227,7 +227,7 @@ def export(*, file: Path | None) -> None:
 def import_flags(*, file: Any, dry_run: bool, reason: str, changed_by: str | None, as_json: bool) -> None:
     """Make flags what a file of `export` says; those that are so already stay, those it does not name, too."""
     wanted = _exported(file.read())
-    with _writer(begin()) as writer:
+    with flag_writer(begin()) as writer:
         different = {name: _different(fields, name, writer.read().changes) for name, fields in wanted.items()}
         edits = [
             Edit(name=name, fields=fields, create=True, changed_by=changed_by or getpass.getuser(), reason=reason)
@@ -277,21 +277,6 @@ def _write_in_any_order(writer: Writer, edits: list[Edit]) -> None:
         if len(refused) == len(left):
             raise refused[0][1]
         left = [edit for edit, _ in refused]
-
-
-@contextmanager
-def _writer(settings: Settings) -> Iterator[Writer]:
-    client = client_config(settings)
-    writer = Writer(
-        new_producer=lambda: Producer(writer_config(client, settings.worker.group_id)),
-        new_consumer=lambda: Consumer(reader_config(client)),
-        topic=FLAGS,
-        audit_topic=FLAGS_AUDIT,
-    )
-    try:
-        yield writer
-    finally:
-        writer.close()
 
 
 def _history(settings: Settings) -> list[FlagChange]:

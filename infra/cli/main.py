@@ -38,6 +38,7 @@ SUMMARIES = {
     "topics": "Create the topics and bring them in line.",
     "deadletter": "List records that could not be processed, and send them again.",
     "flags": "Show, check and change feature flags.",
+    "experiments": "Compare routing strategies, and give everyone the best.",
     "rollout": "Let flags climb by themselves while their guardrails hold.",
     "catalogue": "Check a catalogue of intents, or list it.",
     "settings": "Show every setting, its value and where it is set.",
