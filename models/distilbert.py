@@ -35,7 +35,7 @@ MODEL_FILE, TOKENIZER_FILE, LABELS_FILE = "model.onnx", "tokenizer.json", "label
 FP32_FILE, GOLDEN_FILE = "model.fp32.onnx", "golden.safetensors"
 LEXICAL_FILE, BLEND_FILE = "lexical.safetensors", "blend.json"
 
-_LEAST_CORRELATION = 0.9
+LEAST_CORRELATION = 0.9
 """Of int8's logits with fp32's, text by text. Where 16-bit sums saturate, it falls far below."""
 
 _log = structlog.get_logger(__name__)
@@ -58,16 +58,41 @@ class DistilbertModel:
         if not (folder / MODEL_FILE).is_file():
             raise TierUnavailableError("no release is installed")
         told = msgspec.json.decode((folder / LABELS_FILE).read_bytes(), type=Labels)
-        self._columns = LabelColumns(told, labels)
+        self._verdict = Verdict(told, labels, folder)
         self._session = open_session(folder, threads=threads)
-        self._blend: tuple[Blend, LexicalModel] | None = None
-        if (folder / BLEND_FILE).is_file():
-            blend = msgspec.json.decode((folder / BLEND_FILE).read_bytes(), type=Blend)
-            self._blend = blend, LexicalModel.load(folder / LEXICAL_FILE)
 
     def predict(self, texts: Sequence[str]) -> Probabilities:
         """Return calibrated probabilities of normalised texts; out-of-scope has none where it was not trained."""
-        logits = self._session.run(texts)
+        return self._verdict.probabilities(self._session.run(texts), texts)
+
+
+class Verdict:
+    """What becomes of the network's logits, wherever it runs: the lexical classifier's say, calibration, columns."""
+
+    def __init__(self, told: Labels, labels: Sequence[str], folder: Path | None) -> None:
+        """Match the labels, and load the lexical classifier where the release brings one.
+
+        Args:
+            told: What the logits stand for.
+            labels: The catalogue's intents, in the order of the tiers' columns.
+            folder: Of the release; None: the network is heard alone.
+
+        Raises:
+            TierUnavailableError: The release was trained for another catalogue.
+        """
+        self._columns = LabelColumns(told, labels)
+        self._blend: tuple[Blend, LexicalModel] | None = None
+        if folder is not None and (folder / BLEND_FILE).is_file():
+            blend = msgspec.json.decode((folder / BLEND_FILE).read_bytes(), type=Blend)
+            self._blend = blend, LexicalModel.load(folder / LEXICAL_FILE)
+
+    def probabilities(self, logits: npt.NDArray[np.float32], texts: Sequence[str]) -> Probabilities:
+        """Return calibrated probabilities; out-of-scope has none where it was not trained.
+
+        Args:
+            logits: Of the network, shape (texts, the release's labels).
+            texts: Normalised.
+        """
         if self._blend is None:
             return self._columns.probabilities(logits)
         blend, lexical = self._blend
@@ -80,15 +105,15 @@ def open_session(folder: Path, *, threads: int) -> TokenSession:
     if not (folder / GOLDEN_FILE).is_file():
         return session  # made elsewhere: there is nothing to hold it against
     golden = load_file(folder / GOLDEN_FILE)["logits"]
-    correlation = _least_correlation(session.run(GOLDEN_SENTENCES), golden)
-    if correlation >= _LEAST_CORRELATION:
+    correlation = least_correlation(session.run(GOLDEN_SENTENCES), golden)
+    if correlation >= LEAST_CORRELATION:
         return session
-    _log.warning("distilbert_int8_refused", correlation=correlation, least=_LEAST_CORRELATION, serving="fp32")
+    _log.warning("distilbert_int8_refused", correlation=correlation, least=LEAST_CORRELATION, serving="fp32")
     return TokenSession(folder / FP32_FILE, folder / TOKENIZER_FILE, threads=threads)
 
 
-def _least_correlation(logits: npt.NDArray[np.float32], golden: npt.NDArray[np.float32]) -> float:
-    """Return the least of the texts' correlations; not a number counts as none."""
+def least_correlation(logits: npt.NDArray[np.float32], golden: npt.NDArray[np.float32]) -> float:
+    """Return the least of the texts' correlations; both of shape (texts, labels); not a number counts as none."""
     here, there = (rows - rows.mean(axis=1, keepdims=True) for rows in (logits, golden))
     lengths = np.linalg.norm(here, axis=1) * np.linalg.norm(there, axis=1)
     correlations = (here * there).sum(axis=1) / np.maximum(lengths, np.finfo(np.float32).tiny)
