@@ -23,7 +23,11 @@ _UNUSABLE = (ValueError, OverflowError, FileNotFoundError, PermissionError)
 
 
 class KafkaDependency:
-    """The broker, asked to describe its cluster."""
+    """The broker, asked for its metadata.
+
+    Not with `describe_cluster`: where a broker has just been fenced, and so names no brokers at all, librdkafka takes
+    the answer for a parsing error without a code, and an assertion ends the process.
+    """
 
     name = "kafka"
 
@@ -32,15 +36,17 @@ class KafkaDependency:
         self._timeout_seconds = timeout_seconds
 
     async def ask(self) -> str | None:
-        """Ask for the cluster's nodes; Kafka tells no version.
+        """Ask for the cluster's metadata; Kafka tells no version.
 
         Raises:
             UnavailableError: No broker answered.
         """
         try:
-            await asyncio.wrap_future(self._admin.describe_cluster(request_timeout=self._timeout_seconds))
+            metadata = await asyncio.to_thread(self._admin.list_topics, timeout=self._timeout_seconds)
         except KafkaException as error:
             raise UnavailableError(f"Kafka: {error.args[0].str()}") from error
+        if not metadata.brokers:
+            raise UnavailableError("Kafka: no broker is ready.")
         return None
 
     async def close(self) -> None:
