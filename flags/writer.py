@@ -172,6 +172,21 @@ class Writer:
 
         return self._in_turn("strays", attempt)
 
+    def get_ready(self) -> None:
+        """Take the turn, so that the next change needs nothing but its transaction; others may take it any time.
+
+        Raises:
+            ConflictError: Others took the turn again and again.
+            UnavailableError: The broker is away.
+        """
+
+        def attempt(seen: list[FlagChange]) -> None:
+            if seen:  # by whoever had the turn after us
+                self._producer = None
+                self._take_turn()
+
+        self._in_turn("nothing", attempt)
+
     def read(self) -> Fold:
         """Return the changelog, folded to its end. Takes no turn.
 

@@ -229,7 +229,7 @@ class Worker:
             new_reader=lambda: EvidenceReader(settings),
             judge=lambda flag: judge_now(settings, flag, patience_seconds=_JUDGE_SECONDS),
             follower=self._flags.follower,
-            controller=Controller(self._flag_writer.write, self._observer),
+            controller=Controller(self._flag_writer, self._observer),
             observer=self._observer,
         )
 

@@ -143,6 +143,7 @@ class RolloutRunner:
                     self._observer.broker_error("evidence_unavailable")
                     self._ending.wait(_RESTART_SECONDS)
                     continue
+                self._controller.get_ready(running)
                 evidence.read(_READ_SECONDS)
                 if time.monotonic() - looked_at >= _LOOK_SECONDS:
                     looked_at = time.monotonic()

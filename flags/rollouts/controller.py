@@ -16,7 +16,7 @@ from schemas.errors import IntentStreamError
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Callable
+    from collections.abc import Iterable
 
     from flags.edits import Edit
     from flags.rollouts.status import RolloutStatus
@@ -26,6 +26,16 @@ _log = structlog.get_logger(__name__)
 
 CONTROLLER = "rollout-controller"
 _MAX_REASON_CHARACTERS = 2_000
+
+
+class FlagWriter(Protocol):
+    """What writes flags, as `flags.writer.Writer` does."""
+
+    def write(self, edit: Edit) -> FlagChange:
+        """Make one change."""
+
+    def get_ready(self) -> None:
+        """Make sure that the next change takes as little time as it can."""
 
 
 class ControllerObserver(Protocol):
@@ -39,19 +49,31 @@ class Controller:
     """What is done about verdicts.
 
     Args:
-        write: Makes an edit; raises what `flags.writer.Writer.write` does.
+        writer: Makes the edits.
         observer: Who counts.
     """
 
-    def __init__(self, write: Callable[[Edit], FlagChange], observer: ControllerObserver) -> None:
-        self._write = write
+    def __init__(self, writer: FlagWriter, observer: ControllerObserver) -> None:
+        self._writer = writer
         self._observer = observer
         self._written: dict[str, int] = {}
+        self._watched: frozenset[tuple[str, int]] = frozenset()
         self._said: dict[str, tuple[int, Verdict | None, str | None]] = {}
 
     def is_due(self, flag: FlagChange) -> bool:
         """Return whether a state is worth judging: not one that we know to be over, but have not read the next of."""
         return flag.revision >= self._written.get(flag.name, 0)
+
+    def get_ready(self, flags: Iterable[FlagChange]) -> None:
+        """Prepare to act on these at any moment; whoever has changed one of them since had the writers' turn."""
+        watched = frozenset((flag.name, flag.revision) for flag in flags)
+        is_news = any(self._written.get(name) != revision for name, revision in watched - self._watched)
+        self._watched = watched
+        if is_news:
+            try:
+                self._writer.get_ready()
+            except IntentStreamError as error:
+                _log.info("rollouts_not_ready", code=error.code)
 
     def carry_out(self, flag: FlagChange, status: RolloutStatus, now: dt.datetime) -> None:
         """Do what a verdict says, unless the rollout is a dry run; what cannot be done now is tried at the next look.
@@ -67,7 +89,7 @@ class Controller:
         author = Author(changed_by=CONTROLLER, reason=status.why[:_MAX_REASON_CHARACTERS], now=rfc3339(now))
         try:
             edit = climb(flag, author) if status.verdict is Verdict.PROMOTE else roll_back(flag, author)
-            written = self._write(edit)
+            written = self._writer.write(edit)
         except IntentStreamError as error:
             _log.warning("rollout_not_moved", flag=flag.name, verdict=status.verdict, code=error.code)
             return

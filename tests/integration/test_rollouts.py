@@ -97,7 +97,7 @@ class Fleet:
             new_reader=lambda: EvidenceReader(self.settings),
             judge=lambda flag: judge_now(self.settings, flag, patience_seconds=10.0),
             follower=self.follower,
-            controller=Controller(self._new_writer().write, judged),
+            controller=Controller(self._new_writer(), judged),
             observer=judged,
         )
         runner.start()
@@ -267,7 +267,7 @@ def test_two_that_both_think_they_are_elected_do_no_harm(fleet: Fleet) -> None:
                 new_reader=lambda: EvidenceReader(fleet.settings),
                 judge=lambda flag: judge_now(fleet.settings, flag, patience_seconds=10.0),
                 follower=fleet.follower,
-                controller=Controller(fleet._new_writer().write, each),
+                controller=Controller(fleet._new_writer(), each),
                 observer=each,
             )
             runner.start()
