@@ -120,6 +120,11 @@ class WorkerProcess:
         status, answer = self._ask("POST", "/api/v1/intents/classify", json.dumps({"text": text}).encode())
         return status, json.loads(answer) if answer else None
 
+    def patch(self, path: str, body: Any, *, seconds: float = _ANSWER_SECONDS) -> tuple[int, Any]:
+        """Change something over HTTP; return the status and the answer."""
+        status, answer = self._ask("PATCH", path, json.dumps(body).encode(), seconds=seconds)
+        return status, json.loads(answer) if answer else None
+
     def wait_for(self, path: str, status: int, *, seconds: float = 90.0) -> float:
         """Wait until a path answers with a status, and the process runs; return how many seconds it took."""
         return wait_until(
@@ -145,8 +150,10 @@ class WorkerProcess:
     def _said_last(self) -> str:
         return f"its log ends with:\n{self.log[-_LOG_TAIL:]}"
 
-    def _ask(self, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=_ANSWER_SECONDS)
+    def _ask(
+        self, method: str, path: str, body: bytes | None = None, *, seconds: float = _ANSWER_SECONDS
+    ) -> tuple[int, bytes]:
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=seconds)
         try:
             connection.request(method, path, body, {"content-type": "application/json"})
             answer = connection.getresponse()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 import itertools
+import math
 
 import msgspec
 import pytest
 
 from health import probes
 from health.checks import CheckResult, Status
-from health.probes import WorkerState
+from health.probes import FlagsState, WorkerState
 
 SINCE = dt.datetime(2026, 1, 2, 3, 4, 5, tzinfo=dt.UTC)
 WELL = WorkerState(broker_reachable=True, assigned=True, tiers={"zero_shot": True, "rules": True}, release="r1")
@@ -64,6 +65,27 @@ def test_health_fails_exactly_when_the_worker_is_not_ready(
     state = changed(broker_reachable=broker, assigned=assigned, tiers={"rules": tier})
     report = probes.overall(state, {"redis": UP if redis else DOWN}, version="1.2.3")
     assert report.passes == probes.ready(state).passes == (broker and assigned and tier)
+
+
+@pytest.mark.parametrize(
+    ("flags", "status", "output"),
+    [
+        (FlagsState(revision=7, age_seconds=1.9), "pass", None),
+        (FlagsState(revision=7, age_seconds=math.inf), "warn", "The changelog has not been read to its end yet."),
+        (FlagsState(revision=7, age_seconds=12.4), "warn", "Changes of the last 12 s may be missing."),
+        (
+            FlagsState(revision=7, age_seconds=0.1, damaged=frozenset({"caching", "beta"})),
+            "warn",
+            "The newest record of beta, caching does not count.",
+        ),
+    ],
+    ids=["known", "never read", "old", "damaged"],
+)
+def test_health_says_how_well_the_flags_are_known(flags: FlagsState, status: str, output: str | None) -> None:
+    report = probes.overall(changed(flags=flags), {}, version="1.2.3")
+    (check,) = report.body["checks"]["flags:changelog"]
+    assert (check["observedValue"], check["status"], check.get("output")) == (7, status, output)
+    assert (report.http_status, report.body["status"]) == (200, status)
 
 
 def test_health_describes_each_dependency() -> None:
