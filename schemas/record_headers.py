@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import methodcaller
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from schemas.errors import InvalidEventError
@@ -11,6 +12,11 @@ if TYPE_CHECKING:
 
 _UNREADABLE: list[tuple[str, str | bytes | None]] = []
 """Stands, by identity, in the place of headers that cannot be read."""
+
+
+_ask = methodcaller("headers")
+"""Where a name is no UTF-8, the client returns a list and leaves an exception set. A plain call of the method, once
+CPython has specialised it, does not look, and the exception is raised by whatever comes next; this one always looks."""
 
 
 class RecordWithHeaders(Protocol):
@@ -30,7 +36,7 @@ def headers_of(record: RecordWithHeaders) -> Headers | None:
         InvalidEventError: A name is not UTF-8, which the client can read in no way.
     """
     try:
-        headers = record.headers()
+        headers = _ask(record)
     except (SystemError, UnicodeDecodeError):
         # The client keeps a broken list, and whoever asks for it again crashes the process.
         record.set_headers(_UNREADABLE)

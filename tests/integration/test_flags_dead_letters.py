@@ -163,7 +163,11 @@ def test_a_record_that_makes_no_sense_beside_the_others_is_buried_with_those_bef
 def test_a_record_whose_headers_cannot_be_read_stops_nobody(
     topics: FlagTopics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    for _ in range(50):  # so that the interpreter has specialised what reads headers
+        topics.write_by_hand(b"quality_mode", b"garbage")
     with running(topics, "a") as (worker,):
+        wait_until(worker.well, "it is well")
+        worker.seen.records.clear()
         broker = topics.client["bootstrap.servers"]
         asyncio.run(
             publish_with_unreadable_header_name(
@@ -174,7 +178,7 @@ def test_a_record_whose_headers_cannot_be_read_stops_nobody(
         wait_until(worker.well, "it is well")
         worker.writer.write(turn("caching", on=False))
         wait_until(lambda: not worker.follower.snapshot.enabled("caching"), "it still follows")
-    assert [(letter.value, letter.headers) for letter in letters(topics)] == [(b"garbage", ())]
+    assert [(letter.value, letter.headers) for letter in letters(topics)][50:] == [(b"garbage", ())]
 
 
 def test_a_restore_and_its_dead_letter_are_there_together_or_not_at_all(topics: FlagTopics) -> None:
