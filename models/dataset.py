@@ -7,6 +7,7 @@ like a few of each intent. Any of them may be missing; what is made up for, and 
 from __future__ import annotations
 
 import re
+from pathlib import Path  # noqa: TC003 - msgspec reads it from here
 from typing import TYPE_CHECKING, Self
 
 import msgspec
@@ -18,13 +19,11 @@ from schemas.errors import InvalidDataSetError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
 _SPLITS = ("train", "val", "test", "oos_train", "oos_val", "oos_test")
 _SHOTS = re.compile(r"train_(\d+)shot")
 
 _MAX_FILE_BYTES = 512 * 1024 * 1024
-_HELD_OUT_SHARE = 0.1
 _TEST_SHARE = 0.2
 _LEAST_TO_HOLD_OUT = 4
 """Texts of an intent; where it has fewer, none of them is taken from training."""
@@ -62,14 +61,14 @@ class Labelled(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DataSet(msgspec.Struct, frozen=True, kw_only=True):
-    """What to learn from, what to choose by and what to be judged by; no text is in two of them.
+    """What to learn from and what to be judged by.
 
     Attributes:
         name: The folder's.
         labels: Every intent that is to be told apart.
         train: Of what the catalogue is made.
-        validation: What thresholds are fitted on; none where only a few examples are to be used.
         test: What nothing is fitted on.
+        folder: Where `models.training.corpus.read_corpus` finds what to fit thresholds by; None: among `train`.
         unlabelled: Texts without their labels, as traffic would bring them.
         notes: What a reader of its results must know.
     """
@@ -77,8 +76,8 @@ class DataSet(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     labels: tuple[str, ...]
     train: Labelled
-    validation: Labelled
     test: Labelled
+    folder: Path | None = None
     unlabelled: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -113,7 +112,7 @@ def load_data_set(folder: Path, *, shots: int | None = None, seed: int = 0) -> D
             f"{folder} holds neither train.jsonl nor test.jsonl with a text in it; write one JSON object a line, "
             '{"text": "…", "intent": "…"}.'
         )
-    return _Splitting(folder.name, splits, np.random.default_rng(seed)).result(shots)
+    return _Splitting(folder, splits, np.random.default_rng(seed)).result(shots)
 
 
 def _read(file: Path) -> Labelled:
@@ -143,8 +142,8 @@ def _read(file: Path) -> Labelled:
 class _Splitting:
     """Makes the three parts of whatever is there."""
 
-    def __init__(self, name: str, splits: dict[str, Labelled], generator: np.random.Generator) -> None:
-        self._name = name
+    def __init__(self, folder: Path, splits: dict[str, Labelled], generator: np.random.Generator) -> None:
+        self._folder = folder
         self._splits = splits
         self._generator = generator
         self._notes: list[str] = []
@@ -154,40 +153,33 @@ class _Splitting:
         if not test.texts:
             train, test = self._hold_out(train, _TEST_SHARE)
             self._note(f"No test.jsonl: {len(test):,} texts of train.jsonl were held out as test.")
-        labels = tuple(sorted({intent for intent in (*train.intents, *test.intents) if intent is not None}))
+        said = {intent for part in (train, test, self._part("val")) for intent in part.intents}
+        labels = tuple(sorted(intent for intent in said if intent is not None))
         if len(labels) < 2:  # noqa: PLR2004 - or there is nothing to tell apart
-            raise InvalidDataSetError(f"{self._name} has {len(labels)} intents; there must be two to tell apart.")
+            raise InvalidDataSetError(f"{self._folder} has {len(labels)} intents; there must be two to tell apart.")
         unlabelled: tuple[str, ...] = ()
         if shots is not None:
-            unlabelled, train, validation = train.texts, self._few(train, shots), Labelled()
-        else:
-            train, validation = self._with_validation(train)
+            unlabelled, train = train.texts, self._few(train, shots)
+        elif "val" not in self._splits and train.texts:
+            self._note("No val.jsonl: thresholds are fitted on a tenth of train.jsonl, by models trained on the rest.")
         if not train.texts and shots != 0:
             self._note("No train.jsonl: only the intents' names are learnt from.")
         if None not in test.intents:
             self._note("No out-of-scope texts to test: oos_auroc and oos_recall are left out.")
+        if None not in (*train.intents, *self._part("val").intents):
+            self._note("No out-of-scope texts to learn from: intents left out of training stand for them.")
         return DataSet(
-            name=self._name,
+            name=self._folder.resolve().name,
             labels=labels,
             train=train,
-            validation=validation,
             test=test,
+            folder=self._folder if shots is None and {"train", "test"} <= self._splits.keys() else None,
             unlabelled=unlabelled,
             notes=tuple(self._notes),
         )
 
     def _part(self, name: str) -> Labelled:
         return self._splits.get(name, Labelled()) + self._splits.get(f"oos_{name}", Labelled())
-
-    def _with_validation(self, train: Labelled) -> tuple[Labelled, Labelled]:
-        validation = self._part("val")
-        if "val" not in self._splits and train.texts:
-            train, held_out = self._hold_out(train, _HELD_OUT_SHARE)
-            validation = held_out + validation
-            self._note(f"No val.jsonl: {len(held_out):,} texts of train.jsonl were held out to fit thresholds.")
-        if None not in validation.intents:
-            self._note("No out-of-scope texts to fit on: intents are left out of training in turn to stand for them.")
-        return train, validation
 
     def _few(self, train: Labelled, shots: int) -> Labelled:
         if shots and f"train_{shots}shot" in self._splits:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -69,17 +70,20 @@ class Fitting:
                 tuned = {}
             self._fit(corpus, tuned).save(folder / _FILE)
 
-        return Policy.load(prepared(self._root, self._name("corpus", corpus.digest), make) / _FILE)
+        folder = self._root / self._name("corpus")
+        if whole(folder) and Policy.load(folder / _FILE).corpus != corpus.digest:
+            shutil.rmtree(folder)
+        return Policy.load(prepared(self._root, folder.name, make) / _FILE)
 
     def _fit(self, corpus: Corpus, tuned: dict[str, Model]) -> Policy:
         from models.training.held_out import fit_on_held_out  # noqa: PLC0415 - imports scikit-learn
 
         return fit_on_held_out(self._catalogue, corpus, self._preparation, tuned, self._settings)
 
-    def _name(self, *parts: str) -> str:
+    def _name(self, fitted_to: str) -> str:
         chain = self._settings.chain
         targets = msgspec.json.encode(
             [chain.tolerated_loss, chain.escalated_share, chain.out_of_scope_loss, self._settings.models.promise]
         )
-        content = [self._preparation.release, str(_VERSION), targets.decode(), *parts]
+        content = [self._preparation.release, str(_VERSION), targets.decode(), fitted_to]
         return "policy-" + hashlib.sha256("\n".join(content).encode()).hexdigest()[:_DIGITS]

@@ -51,6 +51,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     Attributes:
         tiers: By name; one that is not among them could not be put to the test.
         texts: How many held-out texts it was fitted on.
+        corpus: Digest of the corpus they came from; empty where they were a catalogue's examples.
         promise: The share of right answers that `automatic` stands for.
         automatic: By strategy, how sure an answer must be to need no person; more than 1 where none is.
         choices: By strategy, how likely a candidate must be to be shown to the person.
@@ -58,6 +59,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     tiers: dict[str, TierPolicy] = {}
     texts: int = 0
+    corpus: str = ""
     promise: float = 0.0
     automatic: dict[str, float] = {}
     choices: dict[str, float] = {}

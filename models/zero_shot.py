@@ -59,9 +59,14 @@ class ZeroShotModel:
         self._head = head
 
     @property
-    def temperature(self) -> float:
-        """The head's."""
-        return self._head.temperature
+    def encoder(self) -> Encoder:
+        """What embeds the texts."""
+        return self._encoder
+
+    @property
+    def head(self) -> Head:
+        """What tells the embeddings apart."""
+        return self._head
 
     def predict(self, texts: Sequence[str]) -> Probabilities:
         """Return calibrated probabilities of normalised texts."""

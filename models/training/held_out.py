@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
 import numpy as np
 
 from models.catalogue import Catalogue
@@ -54,7 +55,7 @@ def fit_on_held_out(
     validation = corpus.validation
     known = set(examples_of(catalogue).texts)
     rules, zero_shot = preparation.rules(), preparation.zero_shot()
-    stand_ins = _StandIns(encoder, rules.temperature, zero_shot.temperature)
+    stand_ins = _StandIns(encoder, rules.temperature, zero_shot.head.temperature)
     models: dict[str, Model] = {RULES: rules, ZERO_SHOT: zero_shot}
     if not known.isdisjoint(validation.texts):
         models = stand_ins.trained(_with_examples(catalogue, corpus.train))
@@ -67,7 +68,7 @@ def fit_on_held_out(
         out_of_scope_loss=settings.chain.out_of_scope_loss,
         promise=settings.models.promise or PROMISE,
     )
-    return fit_policy(rows, validation.truth, targets, left_out)
+    return msgspec.structs.replace(fit_policy(rows, validation.truth, targets, left_out), corpus=corpus.digest)
 
 
 class _StandIns(NamedTuple):

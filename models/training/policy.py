@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
 import numpy as np
 
 from models.policy import Policy, TierPolicy
@@ -143,4 +144,4 @@ def _with_promises(policy: Policy, held_out: Rows, truth: Truth) -> Policy:
         right = standing.answered == truth
         automatic[strategy.value] = least_confidence(standing.confidence, right, policy.promise)
         choices[strategy.value] = least_choice(standing.rows, truth, policy.promise)
-    return Policy(tiers=policy.tiers, texts=policy.texts, promise=policy.promise, automatic=automatic, choices=choices)
+    return msgspec.structs.replace(policy, automatic=automatic, choices=choices)

@@ -60,26 +60,38 @@ def _from_examples(catalogue: Catalogue, encoder: Encoder, temperature: float | 
     embeddings = encoder.embed(examples.texts)
 
     def held_out(learnt: npt.NDArray[np.bool_], out: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
-        weights, bias = _fit(embeddings[learnt], examples.truth[learnt], examples.classes)
+        weights, bias = fit_head(embeddings[learnt], examples.truth[learnt], examples.classes)
         return embeddings[out] @ weights + bias
 
     if temperature is None:
         temperature = cross_validated_temperature(examples.truth, held_out, otherwise=_UNTRAINED_TEMPERATURE)
-    weights, bias = _fit(embeddings, examples.truth, examples.classes)
+    weights, bias = fit_head(embeddings, examples.truth, examples.classes)
     return Head(weights=weights, bias=bias, temperature=temperature)
 
 
-def _fit(
-    embeddings: npt.NDArray[np.float32], truth: npt.NDArray[np.intp], classes: int
+def fit_head(
+    embeddings: npt.NDArray[np.float32],
+    truth: npt.NDArray[np.intp],
+    classes: int,
+    weights_of_texts: npt.NDArray[np.float64] | None = None,
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Return weights of shape (width, classes) and biases; a class without texts is never the answer."""
+    """Return the weights, shape (width, classes), and biases of a logistic regression.
+
+    Args:
+        embeddings: Shape (texts, width).
+        truth: Shape (texts,), the class of each; a class without texts is never the answer.
+        classes: How many.
+        weights_of_texts: Shape (texts,): how much each counts; left out: all the same.
+    """
     weights = np.zeros((embeddings.shape[1], classes), np.float32)
     bias = np.full(classes, _NEVER, np.float32)
     present = np.unique(truth)
     if len(present) == 1:
         bias[present] = 0.0
         return weights, bias
-    regression = LogisticRegression(C=_INVERSE_REGULARISATION, tol=1e-4, max_iter=200).fit(embeddings, truth)
+    regression = LogisticRegression(C=_INVERSE_REGULARISATION, tol=1e-4, max_iter=200).fit(
+        embeddings, truth, weights_of_texts
+    )
     two = len(present) == 2  # noqa: PLR2004 - scikit-learn then gives one row, for the second class
     coefficients, intercept = regression.coef_, regression.intercept_
     weights[:, present] = (np.vstack((-coefficients, coefficients)) / 2 if two else coefficients).T

@@ -1,0 +1,169 @@
+"""Refines the zero-shot tier on texts that nobody labelled: what it thinks of them, evened out, is what it learns from.
+
+Without examples, each intent begins as the direction of its name and moves to the middle of the texts that are nearest
+to it, as in k-means on a sphere, held back by the name. With examples, the head itself says which text is what. Either
+way no intent may take many more texts than the others, softly, and a new head learns from the names, the examples and
+the texts. Nothing of it serves before somebody has looked at it: `refine` returns a model and swaps none.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from scipy.optimize import brentq
+
+from models.calibration import softmax
+from models.text import normalise
+from models.training.examples import examples_of
+from models.training.zero_shot import fit_head
+from models.zero_shot import Head, ZeroShotModel
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy.typing as npt
+
+    from models.catalogue import Catalogue
+    from models.prediction import Probabilities
+
+    Embeddings = npt.NDArray[np.float32]
+
+_SHARPNESS = 1 / 0.03
+_ROUNDS = 15
+_HOLD = 0.3
+"""Weight of an intent's name against the texts around it, in texts of full membership a text."""
+
+_EVENNESS = 0.3
+"""0: an intent may take any number of texts; 1: all must take as many (Sinkhorn 1967; Asano et al. 2020)."""
+
+_EVENING_ROUNDS = 4
+_TRUSTED_SHARE = 0.8
+"""Of an intent's texts, the surest that are learnt from where there are no examples."""
+
+_NAME_WEIGHT = 5.0
+_EXAMPLES_SHARE = 0.5
+"""Of the weight of all that is learnt, the examples'."""
+
+# All of these were chosen on CLINC150, BANKING77 and SNIPS together; results move by less than a point around them.
+
+_FEWEST_TEXTS = 2
+_TEMPERATURES = (0.01, 100.0)
+
+
+class _Guess(NamedTuple):
+    """What unlabelled texts are taken for."""
+
+    columns: npt.NDArray[np.intp]
+    """Shape (texts,)."""
+    confidence: npt.NDArray[np.float32]
+    """Shape (texts,)."""
+
+
+def refine(catalogue: Catalogue, model: ZeroShotModel, unlabelled: Sequence[str]) -> ZeroShotModel:
+    """Return a model that has learnt from unlabelled texts, too; the one given stays as it is.
+
+    Args:
+        catalogue: What the model was made from.
+        model: The prepared one.
+        unlabelled: As they were said; out-of-scope texts among them are taken for some intent, with little confidence.
+    """
+    texts = list(dict.fromkeys(normalise(text) for text in unlabelled))
+    if len(texts) < _FEWEST_TEXTS * len(catalogue.intents):
+        return model
+    traffic = model.encoder.embed(texts)
+    examples = examples_of(catalogue, descriptions=True)
+    known = model.encoder.embed(examples.texts)
+    intents = len(catalogue.intents)
+    has_examples = any(intent.examples for intent in catalogue.intents)
+    before = softmax(model.head.logits(traffic), model.head.temperature)
+    if has_examples:
+        guess = _guess_of(evened(np.log(np.maximum(before[:, :-1], 1e-12))))
+        weights = guess.confidence.astype(np.float64) ** 2
+        weights *= len(known) * (1 - _EXAMPLES_SHARE) / _EXAMPLES_SHARE / weights.sum()
+        known_weights, learnt = np.ones(len(known)), np.ones(len(texts), np.bool_)
+    else:
+        guess = _guess_of(cluster(known, examples.truth, traffic, intents))
+        learnt = _surest(guess, intents)
+        weights, known_weights = np.ones(len(texts)), np.full(len(known), _NAME_WEIGHT)
+    weights_of, bias = fit_head(
+        np.concatenate((known, traffic[learnt])),
+        np.concatenate((examples.truth, guess.columns[learnt])),
+        intents + 1,
+        np.concatenate((known_weights, weights[learnt])),
+    )
+    head = Head(weights=weights_of, bias=bias, temperature=1.0)
+    sure = float(before.max(axis=1).mean() if has_examples else guess.confidence.mean())
+    refined = Head(weights=weights_of, bias=bias, temperature=_temperature_for(head.logits(traffic), sure))
+    return ZeroShotModel(model.encoder, refined)
+
+
+def cluster(names: Embeddings, truth: npt.NDArray[np.intp], traffic: Embeddings, intents: int) -> Probabilities:
+    """Return what each text is taken for, shape (texts, intents), starting from the intents' names.
+
+    Args:
+        names: Embeddings of names and descriptions.
+        truth: Whose each is.
+        traffic: Embeddings of the unlabelled texts.
+        intents: How many.
+    """
+    # What all texts have in common says nothing; names are no sentences and have something else in common.
+    own, texts = _centred(names), _centred(traffic)
+    anchors = np.zeros((intents, names.shape[1]), np.float32)
+    inside = truth < intents
+    np.add.at(anchors, truth[inside], own[inside])
+    anchors = _unit(anchors)
+    middles = anchors
+    for _ in range(_ROUNDS):
+        belonging = evened(texts @ middles.T * np.float32(_SHARPNESS))
+        sizes = np.maximum(belonging.sum(axis=0), 1)[:, None]
+        middles = _unit(belonging.T @ texts / sizes + np.float32(_HOLD) * anchors)
+    return evened(texts @ middles.T * np.float32(_SHARPNESS))
+
+
+def evened(logits: npt.NDArray[np.float32]) -> Probabilities:
+    """Return rows of probabilities whose columns are drawn towards equal sums."""
+    likely = np.exp(logits - logits.max(axis=1, keepdims=True))
+    pull = np.ones(likely.shape[1], np.float32)
+    for _ in range(_EVENING_ROUNDS):
+        shares = (1 / (likely @ pull)) @ likely * pull / len(likely)
+        pull *= (1 / len(pull) / np.maximum(shares, 1e-9)) ** np.float32(_EVENNESS)
+    likely *= pull
+    likely /= likely.sum(axis=1, keepdims=True)
+    evened_rows: Probabilities = likely
+    return evened_rows
+
+
+def _guess_of(belonging: Probabilities) -> _Guess:
+    return _Guess(belonging.argmax(axis=1), belonging.max(axis=1))
+
+
+def _surest(guess: _Guess, intents: int) -> npt.NDArray[np.bool_]:
+    """Choose the surest of each intent's texts, so that none is crowded out by those that are told apart easily."""
+    chosen = np.zeros(len(guess.columns), np.bool_)
+    for column in range(intents):
+        rows = np.flatnonzero(guess.columns == column)
+        surest = rows[np.argsort(-guess.confidence[rows], kind="stable")]
+        chosen[surest[: max(_FEWEST_TEXTS, round(_TRUSTED_SHARE * len(rows)))]] = True
+    return chosen
+
+
+def _temperature_for(logits: npt.NDArray[np.float32], sure: float) -> float:
+    """Return the temperature at which the mean confidence is this: a student is no surer than its teacher was."""
+
+    def excess(log_temperature: float) -> float:
+        return float(softmax(logits.copy(), float(np.exp(log_temperature))).max(axis=1).mean()) - sure
+
+    low, high = np.log(_TEMPERATURES)
+    if excess(low) <= 0 or excess(high) >= 0:
+        return 1.0
+    return float(np.exp(brentq(excess, low, high, xtol=1e-3)))
+
+
+def _centred(embeddings: Embeddings) -> Embeddings:
+    return _unit(embeddings - embeddings.mean(axis=0))
+
+
+def _unit(rows: Embeddings) -> Embeddings:
+    scaled: Embeddings = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9)
+    return scaled
