@@ -11,6 +11,7 @@ import msgspec
 
 from models.distilbert import LABELS_FILE, MODEL_FILE, TOKENIZER_FILE
 from models.prediction import TierUnavailableError
+from models.remote.release import release_digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,6 +50,7 @@ def write_archive(release: Path, archive: Path, *, model: str = "distilbert", mo
     try:
         with zipfile.ZipFile(writing, "w", zipfile.ZIP_DEFLATED) as packed:
             packed.writestr(_entry(_MANIFEST), _manifest(model, model_version))
+            packed.writestr(_entry(LABELS_FILE), _labels(release))
             for name, file in _files(release):
                 packed.writestr(_entry(name), file.read_bytes())
         writing.replace(archive)
@@ -61,8 +63,14 @@ def _files(release: Path) -> Iterator[tuple[str, Path]]:
     yield Path(_HANDLER).name, _ROOT / _HANDLER
     for name in _IMPORTED:
         yield name, _ROOT / name
-    for name in (MODEL_FILE, TOKENIZER_FILE, LABELS_FILE):
+    for name in (MODEL_FILE, TOKENIZER_FILE):
         yield name, release / name
+
+
+def _labels(release: Path) -> bytes:
+    """Return the release's labels with its name beside them, by which its folder here is known to be the same."""
+    told = msgspec.json.decode((release / LABELS_FILE).read_bytes())
+    return msgspec.json.encode(told | {"release": release_digest(release / MODEL_FILE)})
 
 
 def _manifest(model: str, model_version: str) -> bytes:

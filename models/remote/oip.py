@@ -3,7 +3,8 @@
 https://github.com/kserve/open-inference-protocol. What a model takes is read from its metadata: token ids
 (`input_ids`, and where it asks for them `attention_mask` and `token_type_ids`), or texts (one input of BYTES). What it
 gives are logits: its only output, or the one of that name. Its labels stand in the parameters of that output or of the
-model, `{"labels": [...], "temperature": 1.0}`, or else in the release's folder on this machine.
+model, `{"labels": [...], "temperature": 1.0, "release": "…"}`, or else in the release's folder on this machine, which
+is then taken for the release that is served.
 """
 
 from __future__ import annotations
@@ -35,6 +36,12 @@ class _Metadata(msgspec.Struct, frozen=True):
     inputs: tuple[TensorSpec, ...] = ()
     outputs: tuple[TensorSpec, ...] = ()
     parameters: dict[str, Any] | None = None
+
+
+class _Told(Labels, frozen=True, kw_only=True):
+    """What the parameters of a model's metadata say of its logits."""
+
+    release: str | None = None
 
 
 class _Output(msgspec.Struct, frozen=True):
@@ -76,15 +83,16 @@ class OpenInferenceServer:
         await self._client.get(f"{self._path}/ready")
         metadata = decoded(await self._client.get(self._path), _Metadata, protocol=_PROTOCOL)
         output = _logits_of(metadata.outputs)
-        inputs, labels = await asyncio.to_thread(self._understood, metadata, output)
-        if output.columns not in (None, len(labels.labels)):
-            raise TierUnavailableError(f"its server gives {output.columns} logits for {len(labels.labels)} labels")
+        inputs, told = await asyncio.to_thread(self._understood, metadata, output)
+        if output.columns not in (None, len(told.labels)):
+            raise TierUnavailableError(f"its server gives {output.columns} logits for {len(told.labels)} labels")
         return OpenInferenceModel(
             self._client,
             f"{self._path}/infer",
             inputs=inputs,
             output=output.name,
-            labels=labels,
+            labels=Labels(labels=told.labels, temperature=told.temperature),
+            release=told.release,
             version=self._version or _only(metadata.versions),
         )
 
@@ -92,12 +100,16 @@ class OpenInferenceServer:
         """Close the connections."""
         await self._client.close()
 
-    def _understood(self, metadata: _Metadata, output: TensorSpec) -> tuple[Inputs, Labels]:
+    def _understood(self, metadata: _Metadata, output: TensorSpec) -> tuple[Inputs, _Told]:
         """Read of the release's folder what the metadata leaves open."""
         inputs = TextInput.of(metadata.inputs) or TokenInputs.of(metadata.inputs, self._release.tokenizer)
         if inputs is None:
             raise TierUnavailableError("its server's model takes neither token ids nor texts")
-        return inputs, _labels_in(output.parameters, metadata.parameters) or self._release.labels()
+        return inputs, _told_in(output.parameters, metadata.parameters) or self._told_here()
+
+    def _told_here(self) -> _Told:
+        labels, digests = self._release.labels(), self._release.digests()
+        return _Told(labels=labels.labels, temperature=labels.temperature, release=digests[0] if digests else None)
 
 
 class OpenInferenceModel:
@@ -111,6 +123,7 @@ class OpenInferenceModel:
         inputs: Inputs,
         output: str,
         labels: Labels,
+        release: str | None,
         version: str | None,
     ) -> None:
         """Take how it is asked.
@@ -121,9 +134,11 @@ class OpenInferenceModel:
             inputs: What it takes.
             output: Which of its outputs are the logits.
             labels: What they stand for.
+            release: What the server calls the release, if it tells.
             version: Which version answers; None where the first answer will tell.
         """
         self.labels = labels
+        self.release = release
         self.version = version
         self._client = client
         self._path = path
@@ -172,12 +187,12 @@ def _only(versions: Sequence[str] | None) -> str | None:
     return versions[0] if versions and len(versions) == 1 else None
 
 
-def _labels_in(*places: dict[str, Any] | None) -> Labels | None:
-    """Return the labels that the first of several parameters tells."""
+def _told_in(*places: dict[str, Any] | None) -> _Told | None:
+    """Return what the first of several parameters tells of labels."""
     for place in places:
         if place and "labels" in place:
             try:
-                return msgspec.convert(place, Labels)
+                return msgspec.convert(place, _Told)
             except msgspec.ValidationError as error:
                 raise TierUnavailableError("its server tells labels that cannot be read") from error
     return None

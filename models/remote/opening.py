@@ -31,16 +31,16 @@ def remote_tier(name: str, settings: Settings, labels: Sequence[str], *, install
     if remote.kind == "none":
         return None
     client = ServerClient(remote, seconds=settings.chain.tier_deadline_seconds)
+    release = ServedRelease(remote.release or installed, labels)
     server: ModelServer
     if remote.kind == "oip":
-        release = ServedRelease(remote.release or installed)
         server = OpenInferenceServer(client, release, model=remote.model, version=remote.version)
     else:
         server = TorchServeServer(client, model=remote.model, version=remote.version)
     return RemoteTier(
         name,
         server,
-        labels,
+        release,
         source=f"{remote.kind} {remote.url} {remote.model}",
         max_batch=remote.max_batch,
         connections=remote.connections,

@@ -38,6 +38,10 @@ class ServedModel(Protocol):
     def version(self) -> str | None:
         """Which version answers, if the server tells."""
 
+    @property
+    def release(self) -> str | None:
+        """What the server calls the release, if it tells (`models.remote.release.ServedRelease.digests`)."""
+
     async def logits(self, texts: Sequence[str]) -> Logits:
         """Return one row a text.
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import structlog
 
-from models.labels import LabelColumns
+from models.distilbert import LEAST_CORRELATION, least_correlation
+from models.encoder import GOLDEN_SENTENCES
 from models.prediction import TierFailedError, TierUnavailableError
 from schemas.errors import UnavailableError
 
@@ -19,16 +20,17 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from models.prediction import Probabilities
+    from models.remote.release import Known, ServedRelease
     from models.remote.served import Logits, ModelServer, ServedModel
 
 _log = structlog.get_logger(__name__)
 
 
 class _Bound(NamedTuple):
-    """A served model whose labels are the catalogue's."""
+    """A served model that fits the catalogue."""
 
     model: ServedModel
-    columns: LabelColumns
+    known: Known
 
 
 class RemoteTier:
@@ -38,7 +40,7 @@ class RemoteTier:
         self,
         name: str,
         server: ModelServer,
-        labels: Sequence[str],
+        release: ServedRelease,
         *,
         source: str,
         max_batch: int,
@@ -51,7 +53,7 @@ class RemoteTier:
         Args:
             name: What results and metrics call the tier.
             server: Who answers.
-            labels: The catalogue's intents, in the order of the tiers' columns.
+            release: What is known of it on this machine.
             source: Which model of which server, for what must not mix its answers with another's.
             max_batch: Texts in one request.
             connections: Requests at once.
@@ -60,7 +62,7 @@ class RemoteTier:
         """
         self._name = name
         self._server = server
-        self._labels = tuple(labels)
+        self._release = release
         self._source = source
         self._max_batch = max_batch
         self._turns = asyncio.Semaphore(connections)
@@ -101,11 +103,12 @@ class RemoteTier:
         """
         bound = self._bound or await self._bind_once()
         try:
-            return bound.columns.probabilities(await self._logits(bound.model, texts))
+            logits = await self._logits(bound.model, texts)
         except TierFailedError as error:
             # Who comes back may serve something else.
             self._note(None, str(error))
             raise
+        return await asyncio.to_thread(bound.known.verdict.probabilities, logits, texts)
 
     async def probe(self) -> str | None:
         """Ask the server what it serves; return the version, if it tells.
@@ -146,10 +149,12 @@ class RemoteTier:
             return self._bound or await self._bind()
 
     async def _bind(self) -> _Bound:
-        """Ask the server what it serves, and hold its labels against the catalogue's."""
+        """Ask the server what it serves, and hold that against the catalogue and the release."""
         try:
             model = await self._server.model()
-            bound = _Bound(model, LabelColumns(model.labels, self._labels))
+            bound = _Bound(model, await asyncio.to_thread(self._release.known, model.labels, model.release))
+            if self._bound is None or self._bound.known is not bound.known:
+                await self._put_to_the_test(bound)
         except UnavailableError as error:
             self._note(None, str(error))
             if isinstance(error, TierUnavailableError):
@@ -157,6 +162,15 @@ class RemoteTier:
             raise
         self._note(bound, "")
         return bound
+
+    async def _put_to_the_test(self, bound: _Bound) -> None:
+        """Hold the server's logits against the golden ones, which another tokenizer or bad int8 would not give."""
+        golden = bound.known.golden
+        if golden is None:
+            return
+        logits = await self._logits(bound.model, GOLDEN_SENTENCES)
+        if logits.shape != golden.shape or least_correlation(logits, golden) < LEAST_CORRELATION:
+            raise TierUnavailableError("its server's answers are not those of its release on this machine")
 
     def _note(self, bound: _Bound | None, missing: str) -> None:
         """Keep what is known of the server, and log it where it is news."""

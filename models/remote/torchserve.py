@@ -23,7 +23,7 @@ _PROTOCOL = "the handler in our archives"
 
 
 class _Described(Labels, frozen=True, kw_only=True):
-    """What the handler answers to no texts; `release` is a digest of the archive's files."""
+    """What the handler answers to no texts; `release` is a digest of the archive's graph."""
 
     release: str
 
@@ -68,7 +68,7 @@ class TorchServeModel:
     def __init__(self, client: ServerClient, path: str, *, labels: Labels, version: str) -> None:
         """Take how it is asked, and what its handler said of it."""
         self.labels = labels
-        self.version = version
+        self.version = self.release = version
         self._client = client
         self._path = path
 

@@ -22,7 +22,7 @@ from schemas import settings
 from schemas.events import Outcome
 from schemas.settings import Settings
 from tests.kit.model_servers import SILENT, TEXTS, TOKENS, VERSION, MLServerProgram, TorchServeProgram
-from tests.kit.word_release import write_release
+from tests.kit.word_release import complete_release, write_release
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
@@ -49,6 +49,7 @@ class Served(NamedTuple):
 def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("release")
     write_release(folder, ["refund", None, "greeting"])
+    complete_release(folder)
     return folder
 
 

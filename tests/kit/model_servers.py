@@ -15,7 +15,9 @@ from infra.embedded import ports
 from infra.embedded.java import find_java
 from infra.embedded.ports import free_port
 from infra.embedded.process import Launch
+from models.distilbert import LABELS_FILE, MODEL_FILE
 from models.remote.archive import write_archive
+from models.remote.release import release_digest
 
 if TYPE_CHECKING:
     import threading
@@ -56,7 +58,8 @@ class MLServerProgram:
             "parallel_workers": 0,
         }
         _write_json(folder / "settings.json", settings)
-        labels = json.loads((self.release / "labels.json").read_bytes())
+        labels = json.loads((self.release / LABELS_FILE).read_bytes())
+        labels["release"] = release_digest(self.release / MODEL_FILE)
         ids = [{"name": name, "datatype": "INT64", "shape": [-1, -1]} for name in ("input_ids", "attention_mask")]
         texts = [{"name": "utterances", "datatype": "BYTES", "shape": [-1]}]
         logits = {"name": "logits", "datatype": "FP32", "shape": [-1, len(labels["labels"])]}

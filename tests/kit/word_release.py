@@ -5,12 +5,25 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
+from safetensors.numpy import save_file
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from models.distilbert import LABELS_FILE, MODEL_FILE, TOKENIZER_FILE
+from models.blend import Blend
+from models.distilbert import (
+    BLEND_FILE,
+    GOLDEN_FILE,
+    LABELS_FILE,
+    LEXICAL_FILE,
+    MODEL_FILE,
+    TOKENIZER_FILE,
+    open_session,
+)
+from models.encoder import GOLDEN_SENTENCES
+from models.lexical import Block, LexicalModel
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +39,7 @@ def write_release(folder: Path, labels: Sequence[str | None], *, words: Sequence
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer.save(str(folder / TOKENIZER_FILE))
     table = np.zeros((len(vocabulary), len(labels)), np.float32)
+    table[0] = np.linspace(0, 0.01, len(labels))  # an unknown word says next to nothing
     for row in range(len(labels)):
         table[row + 1, row] = 5.0
     sizes = ["texts", "tokens"]
@@ -48,3 +62,15 @@ def write_release(folder: Path, labels: Sequence[str | None], *, words: Sequence
     )
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), folder / MODEL_FILE)
     (folder / LABELS_FILE).write_text(json.dumps({"labels": labels, "temperature": 1.0}))
+
+
+def complete_release(folder: Path) -> None:
+    """Add what training adds: a lexical classifier with a say, here always for the first label, and golden logits."""
+    logits = open_session(folder, threads=1).run(GOLDEN_SENTENCES)
+    save_file({"logits": logits}, folder / GOLDEN_FILE)
+    classes = logits.shape[1]
+    knows_nothing = Block(np.zeros(0, np.int32), np.zeros(0, np.float32), np.zeros((0, classes), np.float32))
+    bias = np.eye(1, classes, dtype=np.float32)[0]
+    lexical = LexicalModel(words=knows_nothing, characters=knows_nothing, bias=bias, temperature=1.0)
+    lexical.save(folder / LEXICAL_FILE)
+    (folder / BLEND_FILE).write_bytes(msgspec.json.encode(Blend(network=1.0, lexical=2.0)))

@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,17 +16,18 @@ from pydantic import SecretStr
 from structlog.testing import capture_logs
 
 from infra.embedded.ports import free_port
+from models.distilbert import BLEND_FILE, GOLDEN_FILE, LEXICAL_FILE, MODEL_FILE, DistilbertModel, open_session
 from models.prediction import TierFailedError, TierTimeoutError, TierUnavailableError
 from models.remote.client import ServerClient
 from models.remote.oip import OpenInferenceServer
 from models.remote.opening import remote_tier
-from models.remote.release import ServedRelease
+from models.remote.release import ServedRelease, release_digest
 from models.remote.tier import RemoteTier
 from schemas import settings
 from schemas.errors import UnavailableError
 from schemas.settings import Settings
 from tests.kit.scripted_server import ScriptedServer, in_turn, says
-from tests.kit.word_release import write_release
+from tests.kit.word_release import complete_release, write_release
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -283,11 +285,17 @@ async def test_a_server_that_was_refused_is_asked_again_after_a_while(tmp_path: 
     async with oip_server() as server:
         server.scripts[MODEL] = in_turn(says(wrong), says(METADATA))
         remote = settings.Remote(kind="oip", url=server.url)
-        oip = OpenInferenceServer(
-            ServerClient(remote, seconds=10), ServedRelease(tmp_path), model="distilbert", version=None
-        )
+        release = ServedRelease(tmp_path, LABELS)
+        oip = OpenInferenceServer(ServerClient(remote, seconds=10), release, model="distilbert", version=None)
         tier = RemoteTier(
-            "distilbert", oip, LABELS, source="x", max_batch=8, connections=1, recheck_seconds=5.0, clock=lambda: now[0]
+            "distilbert",
+            oip,
+            release,
+            source="x",
+            max_batch=8,
+            connections=1,
+            recheck_seconds=5.0,
+            clock=lambda: now[0],
         )
         for now[0] in (0.0, 4.9):
             with pytest.raises(TierUnavailableError):
@@ -393,6 +401,83 @@ async def test_a_token_is_sent_and_shown_nowhere(tmp_path: Path) -> None:
         await tier.classify(["a refund"])
         assert PLANTED not in repr(settings.Remote(kind="oip", url=server.url, token=SecretStr(PLANTED)))
     assert server.headers["Authorization"] == f"Bearer {PLANTED}"
+
+
+@pytest.fixture
+def release(tmp_path: Path) -> Path:
+    """A release of ours, whose lexical classifier and golden logits lie beside the network."""
+    folder = tmp_path / "release"
+    folder.mkdir()
+    write_release(folder, TOLD)
+    complete_release(folder)
+    return folder
+
+
+async def infer_by_release(request: web.Request, release: Path, shift: int = 0) -> web.Response:
+    [texts] = (await request.json())["inputs"]
+    rows = open_session(release, threads=1).run(texts["data"])
+    return web.json_response(infers(np.roll(rows, shift, axis=1).tolist()))
+
+
+def telling(release: str | None) -> dict[str, Any]:
+    return METADATA | {"outputs": [LOGITS_OUT | {"parameters": {"labels": TOLD, "release": release}}]}
+
+
+async def test_a_server_of_the_release_that_lies_here_answers_as_this_process_would(release: Path) -> None:
+    texts = ["hello", "refund refund", "riddle", "nothing of this"]
+    metadata = telling(release_digest(release / MODEL_FILE))
+    async with (
+        oip_server(metadata, partial(infer_by_release, release=release)) as server,
+        tier_of(server.url, release) as tier,
+    ):
+        rows = await tier.classify(texts)
+    np.testing.assert_allclose(rows, DistilbertModel(release, LABELS, threads=1).predict(texts), atol=1e-6)
+
+
+@pytest.mark.parametrize("told", [None, "0123456789ab"])
+async def test_of_another_release_the_network_is_heard_alone(release: Path, told: str | None) -> None:
+    async with (
+        oip_server(telling(told), partial(infer_by_release, release=release)) as server,
+        tier_of(server.url, release) as tier,
+    ):
+        [row] = await tier.classify(["nothing of this"])
+    np.testing.assert_allclose(row, 1 / 3, atol=0.01)
+
+
+async def test_a_server_whose_answers_are_not_its_releases_is_refused(release: Path) -> None:
+    metadata = telling(release_digest(release / MODEL_FILE))
+    async with (
+        oip_server(metadata, partial(infer_by_release, release=release, shift=1)) as server,
+        tier_of(server.url, release) as tier,
+    ):
+        with pytest.raises(TierUnavailableError, match="not those of its release on this machine"):
+            await tier.classify(["hello"])
+
+
+async def test_a_release_is_put_to_the_test_once(release: Path) -> None:
+    metadata = telling(release_digest(release / MODEL_FILE))
+    async with (
+        oip_server(metadata, partial(infer_by_release, release=release)) as server,
+        tier_of(server.url, release) as tier,
+    ):
+        for _ in range(3):
+            await tier.probe()
+        assert server.asked(INFER) == 1
+        write_release(release, TOLD)
+        complete_release(release)
+        await tier.probe()
+        assert server.asked(INFER) == 2
+
+
+@pytest.mark.parametrize("file", [BLEND_FILE, LEXICAL_FILE, GOLDEN_FILE])
+async def test_a_release_here_that_is_damaged_is_a_reason(release: Path, file: str) -> None:
+    (release / file).write_bytes(b"no such thing")
+    async with (
+        oip_server(telling(release_digest(release / MODEL_FILE))) as server,
+        tier_of(server.url, release) as tier,
+    ):
+        with pytest.raises(TierUnavailableError, match="INTENTSTREAM_REMOTE__RELEASE is damaged"):
+            await tier.probe()
 
 
 TORCHSERVE = "/predictions/distilbert"

@@ -82,7 +82,11 @@ class Context:
 
 
 def handled(release: Path, *bodies: object) -> tuple[list[dict[str, Any]], dict[int, int]]:
-    context = Context(release)
+    unpacked = release.parent / "unpacked"
+    write_archive(release, release.parent / "model.mar")
+    with zipfile.ZipFile(release.parent / "model.mar") as archive:
+        archive.extractall(unpacked)
+    context = Context(unpacked)
     handler = IntentHandler()
     handler.initialize(context)
     answers = handler.handle([{"body": body} for body in bodies], context)
