@@ -23,6 +23,7 @@ MODEL_SERVERS = Path(__file__).parent / "servers"
 
 # Taken out of the environment: these are no settings, and what the tests start would refuse them.
 TEST_DATA = os.environ.pop("INTENTSTREAM_TEST_DATA", None)
+TEST_CONFORMANCE = os.environ.pop("INTENTSTREAM_TEST_CONFORMANCE", None)
 TEST_MLSERVER = os.environ.pop("INTENTSTREAM_TEST_MLSERVER", None)
 TEST_TORCHSERVE = os.environ.pop("INTENTSTREAM_TEST_TORCHSERVE", None)
 
@@ -92,6 +93,14 @@ def _model_server(name: str, named: str | None) -> Path:
     if not program.is_file():
         pytest.skip(f"needs {program}: `make install-servers`, or name another in INTENTSTREAM_TEST_{name.upper()}")
     return program
+
+
+@pytest.fixture(scope="session")
+def conformance_folder() -> Path:
+    """The folder of other people's specifications."""
+    if TEST_CONFORMANCE is None:
+        pytest.skip("needs OpenFeature's `ofrep-openapi.yaml`: name its folder in INTENTSTREAM_TEST_CONFORMANCE")
+    return Path(TEST_CONFORMANCE)
 
 
 def _serve(program: Program, folders: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
