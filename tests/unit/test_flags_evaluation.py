@@ -81,8 +81,8 @@ def test_what_the_environment_says_of_no_flag_is_warned_of_until_there_is_one() 
 
 
 def _added(name: str, **fields: Any) -> FlagChange:
-    stamp: dict[str, Any] = {"revision": 1, "changed_by": "ada", "changed_at": "2026-01-01T00:00:00Z"}
-    return FlagChange(**({"name": name, "enabled": True} | stamp | fields))
+    state: dict[str, Any] = {"name": name, "enabled": True, "revision": 1, "changed_by": "ada", "changed_at": "-"}
+    return FlagChange(**(state | fields))
 
 
 def test_a_flag_that_does_not_exist_is_an_error_that_lists_those_that_do() -> None:
