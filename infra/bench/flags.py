@@ -1,160 +1,118 @@
-"""How long a flag change takes until it is applied in every process, and what asking for a flag costs.
-
-The followers are processes of their own, as workers are. The clock of a flip runs from before the change is handed to
-the writer until the last follower has swapped its snapshot; the next flip begins after that.
-"""
+"""What flags promise, measured: how fast changes arrive, what asking costs, whether the past can be decided again."""
 
 from __future__ import annotations
 
-import os
 import statistics
-import subprocess
-import sys
-import tempfile
 import time
-import timeit
-import uuid
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from confluent_kafka import Consumer, Producer
-from confluent_kafka.admin import NewTopic
-
-from flags.clients import reader_config, writer_config
-from flags.edits import Edit
-from flags.evaluation import Snapshot
-from flags.writer import Writer
+from infra.bench.broker import benchmark_broker
+from infra.bench.flag_evaluation import OURS, measure_evaluation
+from infra.bench.flag_propagation import measure_propagation
+from infra.bench.flag_replay import measure_replay
 from infra.bench.report import Report, new_report
-from infra.embedded.kafka import KafkaProgram
-from infra.embedded.ports import free_port
-from infra.embedded.server import EmbeddedServer
-from schemas.errors import UnavailableError
-from schemas.events import FlagChange
-from streams.clients import admin_client, client_config
-from streams.results import timestamp
-from streams.topics import DEAD_LETTERS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from schemas.settings import Settings
 
-_FLAG = "quality_mode"
-_WARM_UP = 20
-_ASKED = 10_000
-_LOOPS = 101
+_PERCENTAGE = "percentage"
+_NOTES = (
+    (
+        "Propagation: from before the HTTP request (PUT /api/v1/feature-flags/…, to one of the workers that classify) "
+        "until the last process's snapshot was swapped. The workers had more utterances waiting than they could answer "
+        "all the time; every text was another, and no cache knew it."
+    ),
+    (
+        "Evaluation: a boolean flag at 25 % of the users (percentage), and one that is on for two plans (targeting). "
+        "Ratios: how many times as long the peer takes. Every library in one process, in turn, round after round, the "
+        "same user each time, contexts made beforehand; yggdrasil is the engine without the Unleash SDK around it."
+    ),
+)
 
 
-def bench_flags(settings: Settings, *, flips: int, followers: int, say: Callable[[str], None]) -> Report:
-    """Measure propagation and evaluation.
+def bench_flags(
+    settings: Settings,
+    *,
+    flips: int,
+    followers: int,
+    workers: int,
+    rounds: int,
+    decisions: int,
+    revisions: int,
+    say: Callable[[str], None],
+) -> Report:
+    """Measure propagation, evaluation and replay.
 
     Args:
-        settings: Whose broker is used if one is named; else an embedded one is started in a folder of its own.
+        settings: Of whoever runs it. The broker is an embedded one in a folder of its own: whole topics are filled.
         flips: Changes that are timed.
-        followers: Processes that follow.
+        followers: Processes that follow, the workers included.
+        workers: That classify.
+        rounds: Of each library's evaluation.
+        decisions: That are replayed.
+        revisions: Over which they are spread.
         say: Told what is being done.
 
     Raises:
-        UnavailableError: The broker or a follower could not be run.
+        UnavailableError: Something that is measured could not be run.
     """
     begun = time.time()
-    with _broker(settings, say) as there:
-        seconds = _propagation(there, flips, followers, say)
-    centiles = statistics.quantiles(seconds, n=100, method="inclusive")
+    say("asking for flags, ours and the peers'")
+    evaluation = measure_evaluation(rounds)
+    with benchmark_broker(settings, say, own=True) as there:
+        replayed = measure_replay(there, decisions=decisions, revisions=revisions, say=say)
+        propagation = measure_propagation(there, flips=flips, workers=workers, followers=followers, say=say)
     return new_report(
         "bench flags",
         begun=begun,
-        settings={"flips": flips, "followers": followers},
-        measures={
-            "propagation_p50_ms": [centiles[49] * 1_000],
-            "propagation_p99_ms": [centiles[98] * 1_000],
-            "propagation_max_ms": [max(seconds) * 1_000],
-            "evaluation_p50_us": [_evaluation_seconds() * 1_000_000],
+        settings={
+            "flips": flips,
+            "followers": followers,
+            "workers": workers,
+            "rounds": rounds,
+            "decisions": decisions,
+            "revisions": revisions,
         },
-        ratios={},
-        notes=[
-            "Propagation: from the call of the writer until the last follower's snapshot was swapped.",
-            f"Evaluation: a boolean flag at 25 % of the users; the median of {_LOOPS} runs of {_ASKED:,}.",
-        ],
+        measures={
+            **_milliseconds("propagation", [flip.applied for flip in propagation.flips]),
+            **_milliseconds("http_write", [flip.answered for flip in propagation.flips]),
+            "classified_per_second": [propagation.classified_per_second],
+            "replayed_decisions_per_second": [replayed.result.decisions / replayed.seconds],
+            "replayed_identical": [replayed.result.identical],
+            **_evaluation_measures(evaluation),
+        },
+        ratios=_evaluation_ratios(evaluation),
+        notes=_NOTES,
     )
 
 
-@contextmanager
-def _broker(settings: Settings, say: Callable[[str], None]) -> Iterator[Settings]:
-    if settings.kafka.bootstrap_servers:
-        yield settings
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        program = KafkaProgram(jars=settings.state_folder / "jars")
-        server = EmbeddedServer(program, folder=Path(folder), port=free_port())
-        try:
-            server.start(say)
-            kafka = settings.kafka.model_copy(update={"bootstrap_servers": server.endpoint})
-            yield settings.model_copy(update={"kafka": kafka})
-        finally:
-            server.stop()
+def _milliseconds(name: str, seconds: Sequence[float]) -> dict[str, list[float]]:
+    centiles = statistics.quantiles(seconds, n=100, method="inclusive")
+    return {
+        f"{name}_p50_ms": [centiles[49] * 1_000],
+        f"{name}_p99_ms": [centiles[98] * 1_000],
+        f"{name}_max_ms": [max(seconds) * 1_000],
+    }
 
 
-def _propagation(settings: Settings, flips: int, followers: int, say: Callable[[str], None]) -> list[float]:
-    """Return each flip's seconds."""
-    run = f"bench.flags.{uuid.uuid4().hex[:8]}"
-    topics = [NewTopic(name, 1, settings.topics.replication_factor) for name in (run, f"{run}.audit")]
-    admin = admin_client(settings)
-    for made in admin.create_topics(topics).values():
-        made.result(30)
-    client = client_config(settings)
-    writer = Writer(
-        new_producer=lambda: Producer(writer_config(client, run)),
-        new_consumer=lambda: Consumer(reader_config(client)),
-        topic=run,
-        audit_topic=f"{run}.audit",
-        dead_letter_topic=DEAD_LETTERS,
-        worker_id="bench",
-    )
-    with ExitStack() as stack:
-        stack.callback(writer.close)
-        following = [stack.enter_context(_follower(settings, run, _WARM_UP + flips)) for _ in range(followers)]
-        for each in following:
-            _applied_at(each, 0)
-        say(f"{followers} processes follow; {flips} flips")
-        return [_flip(writer, number, following) for number in range(_WARM_UP + flips)][_WARM_UP:]
+def _evaluation_measures(evaluation: Mapping[str, Sequence[float]]) -> dict[str, Sequence[float]]:
+    return {_measure(key): microseconds for key, microseconds in evaluation.items()}
 
 
-def _flip(writer: Writer, number: int, following: Sequence[subprocess.Popen[str]]) -> float:
-    begun = time.monotonic()
-    edit = Edit(name=_FLAG, fields={"enabled": number % 2 == 0}, changed_by="bench", reason="bench flags")
-    revision = writer.write(edit).revision
-    return max(_applied_at(each, revision) for each in following) - begun
+def _evaluation_ratios(evaluation: Mapping[str, Sequence[float]]) -> dict[str, tuple[str, str]]:
+    ratios = {}
+    for key in evaluation:
+        question, library = key.split(".")
+        if library != OURS:
+            ratios[f"{question}_{library}_vs_ours"] = _measure(key), _measure(f"{question}.{OURS}")
+    return ratios
 
 
-@contextmanager
-def _follower(settings: Settings, topic: str, last: int) -> Iterator[subprocess.Popen[str]]:
-    environment = {"INTENTSTREAM_KAFKA__BOOTSTRAP_SERVERS": settings.kafka_servers}
-    command = [sys.executable, "-m", "infra.bench.flag_follower", topic, str(last)]
-    process = subprocess.Popen(command, env=os.environ | environment, stdout=subprocess.PIPE, text=True)
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
-
-
-def _applied_at(follower: subprocess.Popen[str], revision: int) -> float:
-    """Return when a follower applied a revision, on the monotonic clock."""
-    for line in follower.stdout or ():
-        applied, at = line.split()
-        if int(applied) >= revision:
-            return float(at)
-    raise UnavailableError("A follower ended before the benchmark did.")
-
-
-def _evaluation_seconds() -> float:
-    """Return the median of one question, the loop around it taken off."""
-    quarter = FlagChange(
-        name=_FLAG, enabled=True, rollout_percentage=25.0, revision=1, changed_by="bench", changed_at=timestamp(0)
-    )
-    enabled = Snapshot(changes={_FLAG: quarter}).enabled
-    asked = timeit.repeat(lambda: enabled(_FLAG, "user-7231"), number=_ASKED, repeat=_LOOPS)
-    empty = timeit.repeat(lambda: None, number=_ASKED, repeat=_LOOPS)
-    return (statistics.median(asked) - statistics.median(empty)) / _ASKED
+def _measure(key: str) -> str:
+    """Return a measure's name: ours at a percentage is the one that was published first."""
+    question, library = key.split(".")
+    if (question, library) == (_PERCENTAGE, OURS):
+        return "evaluation_p50_us"
+    return f"{question}_{library}_p50_us"

@@ -10,21 +10,17 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import tempfile
 import time
 import uuid
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import NewTopic
 
+from infra.bench.broker import benchmark_broker
 from infra.bench.peers import peer_command
 from infra.bench.report import Report, new_report
-from infra.embedded.kafka import KafkaProgram
-from infra.embedded.ports import free_port
-from infra.embedded.server import EmbeddedServer
 from models.samples import load_sample_conversations
 from schemas.errors import UnavailableError
 from streams.clients import admin_client, client_config, producer_config
@@ -54,18 +50,8 @@ def bench_intake(
         UnavailableError: The broker or a peer could not be run, or what was written is not what was read.
     """
     begun = time.time()
-    if settings.kafka.bootstrap_servers:
-        measures = _run(settings, events, rounds, partitions, say)
-    else:
-        with tempfile.TemporaryDirectory() as folder:
-            program = KafkaProgram(jars=settings.state_folder / "jars")
-            server = EmbeddedServer(program, folder=Path(folder), port=free_port())
-            try:
-                server.start(say)
-                kafka = settings.kafka.model_copy(update={"bootstrap_servers": server.endpoint})
-                measures = _run(settings.model_copy(update={"kafka": kafka}), events, rounds, partitions, say)
-            finally:
-                server.stop()
+    with benchmark_broker(settings, say) as there:
+        measures = _run(there, events, rounds, partitions, say)
     return new_report(
         "bench intake",
         begun=begun,
