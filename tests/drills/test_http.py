@@ -106,9 +106,8 @@ def test_whatever_is_sent_is_answered_as_the_contract_says(
     assert worker.metric("intentstream_unexpected_errors_total") == 0
     assert revision > 0, "some of it changed flags"
     generated, seconds = report["test_cases"]["generated"], report["running_time"]
-    show(
-        f"{generated:,} requests to {len(operations)} operations in {seconds:.0f} s, {revision} changes of flags, 0 faults"
-    )
+    made = f"{revision} changes of flags, 0 faults"
+    show(f"{generated:,} requests to {len(operations)} operations in {seconds:.0f} s, {made}")
 
 
 def test_remote_evaluation_answers_as_the_protocol_says(
