@@ -69,7 +69,9 @@ class Roster:
         return {name: member.presence for name, member in self._members.items() if self._lives(member, now)}
 
     def next_death(self, now: float) -> float:
-        """Return in how many seconds the next of the living counts as dead, if it is not heard of."""
+        """Return in how many seconds the next of the living counts as dead, if others are heard of and it is not."""
+        if self._is_deaf(now):
+            return float("inf")
         left = [
             member.heard_at + member.presence.expires_seconds - now
             for member in self._members.values()

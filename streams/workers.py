@@ -77,6 +77,8 @@ class Workers(Service):
             "workers-follower", new_consumer=new_consumer, topic=topic, listener=self, observer=observer
         )
         self._first_pass = True
+        self._expires_seconds = BEATS * every_seconds
+        self._knows_all_at = float("inf")
         self._waiting: set[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = set()
 
     def live(self) -> dict[str, Presence]:
@@ -91,6 +93,9 @@ class Workers(Service):
         A worker that comes later, or back from the dead, reads the flags after its presence stands there
         (`streams.lease`), and so knows the change.
 
+        Nobody is taken for dead by a time that another machine's clock has written: one that we take for dead because
+        it seems to have been silent before we listened has an expiry's time from then on to be heard of.
+
         Args:
             revision: Of the flags; all before it are applied as well.
             deadline_seconds: How long to wait at most.
@@ -104,12 +109,12 @@ class Workers(Service):
                 news.clear()
                 now = time.monotonic()
                 live = self._roster.live(now)
-                missing = self._missing(live, revision)
+                missing = self._missing(live, revision, now)
                 if not missing or now >= deadline:
                     return Applied(workers=len(live.keys() - missing), missing=tuple(sorted(missing)))
-                patience = min(deadline - now, self._roster.next_death(now) + _AFTER_SECONDS)
+                patience = min(deadline - now, self._roster.next_death(now), _later(self._knows_all_at - now))
                 try:
-                    async with asyncio.timeout(patience):
+                    async with asyncio.timeout(patience + _AFTER_SECONDS):
                         await news.wait()
                 except TimeoutError:
                     continue  # somebody died, or the deadline is over
@@ -125,10 +130,11 @@ class Workers(Service):
         await asyncio.to_thread(self._publisher.stop)
         await asyncio.to_thread(self._tail.stop, _STOP_SECONDS)
 
-    def _missing(self, live: dict[str, Presence], revision: int) -> set[str]:
+    def _missing(self, live: dict[str, Presence], revision: int, now: float) -> set[str]:
         ours = live.get(self._worker_id)
         missing = {name for name, presence in live.items() if presence.flags_revision < revision}
-        if self._first_pass or ours is None or ours.started_at != self._started_at:
+        heard_all = not self._first_pass and now >= self._knows_all_at
+        if not heard_all or ours is None or ours.started_at != self._started_at:
             missing.add(self._worker_id)
         return missing
 
@@ -137,14 +143,16 @@ class Workers(Service):
     def began(self) -> None:
         """Take what comes for old until the end was reached."""
         self._first_pass = True
+        self._knows_all_at = float("inf")
 
     def came(self, records: Sequence[Message], *, at_end: bool) -> None:
         """Take presences, and tell those who wait."""
         now, wall = time.monotonic(), time.time()
         for record in records:
             self._hear(record, now, wall)
-        if at_end:
+        if at_end and self._first_pass:
             self._first_pass = False
+            self._knows_all_at = now + self._expires_seconds
         for loop, news in tuple(self._waiting):
             loop.call_soon_threadsafe(news.set)
 
@@ -164,3 +172,8 @@ class Workers(Service):
         kind, at_ms = record.timestamp()
         dated = self._first_pass and kind != TIMESTAMP_NOT_AVAILABLE
         self._roster.hear(worker_id, presence, now=now, age_seconds=wall - at_ms / 1000 if dated else 0.0)
+
+
+def _later(seconds: float) -> float:
+    """Return a time to come; one that is over is never."""
+    return seconds if seconds > 0 else float("inf")
