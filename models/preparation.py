@@ -19,7 +19,7 @@ from models.lexical import LexicalModel
 from models.release import MANIFEST_FILE, read_release
 from models.rules import RulesModel
 from models.weights import weights_digest
-from models.zero_shot import Head, ZeroShotModel
+from models.zero_shot import ZeroShotModel
 from schemas.errors import UnavailableError
 
 if TYPE_CHECKING:
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 DISTILBERT_FOLDER = "distilbert"
 """Where, among the prepared folders, the release lies that serves."""
 
-_LEXICAL_FILE, _HEAD_FILE = "lexical.safetensors", "head.safetensors"
+_LEXICAL_FILE = "lexical.safetensors"
 
-_TRAINING_VERSION = 1
+_TRAINING_VERSION = 2
 """Raised whenever the same catalogue would be trained otherwise."""
 
 _DIGITS = 12
@@ -82,12 +82,12 @@ class Preparation:
         opened = self.encoder()
 
         def make(folder: Path) -> None:
-            from models.training.zero_shot import make_head  # noqa: PLC0415 - imports scikit-learn
+            from models.training.zero_shot import make_zero_shot  # noqa: PLC0415 - imports scikit-learn
 
-            make_head(self._catalogue, opened).save(folder / _HEAD_FILE)
+            make_zero_shot(self._catalogue, opened).save(folder)
 
         name = "zero-shot-" + _digest(self._lexical_name, self._encoder_name, opened.precision)
-        return ZeroShotModel(opened, Head.load(prepared(self._root, name, make) / _HEAD_FILE))
+        return ZeroShotModel.load(opened, prepared(self._root, name, make))
 
     def distilbert(self) -> DistilbertModel:
         """Return the fine-tuned tier.

@@ -1,6 +1,7 @@
 """The tier `zero_shot`: sentence embeddings against what the catalogue says of its intents, usable as soon as it does.
 
-Whatever it was made from (names and descriptions alone, or examples), it is one linear layer over the embedding.
+Whatever it was made from (names and descriptions alone, or examples), it is one linear layer over the embedding and,
+where many examples make them tell something, over n-grams.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 
 from models.calibration import softmax
+from models.lexical import LexicalModel
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
 
     from models.encoder import Encoder
     from models.prediction import Probabilities
+
+
+_HEAD_FILE, _LEXICAL_FILE = "head.safetensors", "lexical.safetensors"
 
 
 class Head(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,12 +56,19 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ZeroShotModel:
-    """An encoder and a head."""
+    """An encoder and a head; where there were examples enough, n-grams beside the embedding."""
 
-    def __init__(self, encoder: Encoder, head: Head) -> None:
-        """Take a head that was made with this encoder's embeddings."""
+    def __init__(self, encoder: Encoder, head: Head, lexical: LexicalModel | None = None) -> None:
+        """Take what was made with this encoder's embeddings.
+
+        Args:
+            encoder: Embeds.
+            head: Tells the embeddings apart; its temperature is that of the whole.
+            lexical: Its logits are added.
+        """
         self._encoder = encoder
         self._head = head
+        self._lexical = lexical
 
     @property
     def encoder(self) -> Encoder:
@@ -68,6 +80,30 @@ class ZeroShotModel:
         """What tells the embeddings apart."""
         return self._head
 
+    @property
+    def lexical(self) -> LexicalModel | None:
+        """What tells the n-grams apart, if anything does."""
+        return self._lexical
+
+    def logits(self, texts: Sequence[str], embeddings: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Return shape (texts, classes) of normalised texts and their embeddings."""
+        logits = self._head.logits(embeddings)
+        if self._lexical is not None:
+            logits += self._lexical.logits(texts)
+        return logits
+
     def predict(self, texts: Sequence[str]) -> Probabilities:
         """Return calibrated probabilities of normalised texts."""
-        return softmax(self._head.logits(self._encoder.embed(texts)), self._head.temperature)
+        return softmax(self.logits(texts, self._encoder.embed(texts)), self._head.temperature)
+
+    def save(self, folder: Path) -> None:
+        """Write all but the encoder."""
+        self._head.save(folder / _HEAD_FILE)
+        if self._lexical is not None:
+            self._lexical.save(folder / _LEXICAL_FILE)
+
+    @classmethod
+    def load(cls, encoder: Encoder, folder: Path) -> Self:
+        """Read what `save` wrote."""
+        lexical = LexicalModel.load(folder / _LEXICAL_FILE) if (folder / _LEXICAL_FILE).is_file() else None
+        return cls(encoder, Head.load(folder / _HEAD_FILE), lexical)

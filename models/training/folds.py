@@ -34,7 +34,7 @@ def cross_validated_temperature(
         otherwise: The answer where no class has two texts, so that none can be held out.
         seed: Of the deal.
     """
-    folds = _deal(truth, seed)
+    folds = deal(truth, seed)
     logits, right = [], []
     for fold in range(1 if len(truth) > MANY_TEXTS else _FOLDS):
         out = folds == fold
@@ -44,8 +44,8 @@ def cross_validated_temperature(
     return fit_temperature(np.concatenate(logits), np.concatenate(right)) if logits else otherwise
 
 
-def _deal(truth: npt.NDArray[np.intp], seed: int) -> npt.NDArray[np.intp]:
-    """Deal each class's texts over the folds; a class's only text is in none, for nothing would be left to learn."""
+def deal(truth: npt.NDArray[np.intp], seed: int = 0) -> npt.NDArray[np.intp]:
+    """Deal each class's texts over the folds, shape (texts,); a class's only text is in none, -1, to be learnt from."""
     folds = np.full(len(truth), -1, np.intp)
     generator = np.random.default_rng(seed)
     for position in np.unique(truth):

@@ -14,18 +14,17 @@ from models.training.calibration import FEWEST_BEYOND, LeftOut
 from models.training.examples import examples_of
 from models.training.lexical import train_lexical
 from models.training.policy import PROMISE, Targets, fit_policy
-from models.training.zero_shot import make_head
-from models.zero_shot import ZeroShotModel
+from models.training.zero_shot import make_zero_shot
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from models.encoder import Encoder
     from models.policy import Policy
     from models.prediction import Model
     from models.preparation import Preparation
     from models.training.corpus import Corpus
     from models.training.examples import Examples
+    from models.zero_shot import ZeroShotModel
     from schemas.settings import Settings
 
 _LEFT_OUT_SHARE = 0.25
@@ -51,11 +50,10 @@ def fit_on_held_out(
     Raises:
         UnavailableError: The encoder's weights are not installed.
     """
-    encoder = preparation.encoder()
     validation = corpus.validation
     known = set(examples_of(catalogue).texts)
     rules, zero_shot = preparation.rules(), preparation.zero_shot()
-    stand_ins = _StandIns(encoder, rules.temperature, zero_shot.head.temperature)
+    stand_ins = _StandIns(rules, zero_shot)
     models: dict[str, Model] = {RULES: rules, ZERO_SHOT: zero_shot}
     if not known.isdisjoint(validation.texts):
         models = stand_ins.trained(_with_examples(catalogue, corpus.train))
@@ -74,15 +72,14 @@ def fit_on_held_out(
 class _StandIns(NamedTuple):
     """Trains models on less than the prepared ones, to stand for them; their temperatures are taken over."""
 
-    encoder: Encoder
-    rules_temperature: float
-    zero_shot_temperature: float
+    rules: RulesModel
+    zero_shot: ZeroShotModel
 
     def trained(self, catalogue: Catalogue) -> dict[str, Model]:
         """Return both, by tier."""
-        lexical = train_lexical(examples_of(catalogue), self.rules_temperature)
-        head = make_head(catalogue, self.encoder, self.zero_shot_temperature)
-        return {RULES: RulesModel(catalogue, lexical), ZERO_SHOT: ZeroShotModel(self.encoder, head)}
+        lexical = train_lexical(examples_of(catalogue), self.rules.temperature)
+        zero_shot = make_zero_shot(catalogue, self.zero_shot.encoder, like=self.zero_shot)
+        return {RULES: RulesModel(catalogue, lexical), ZERO_SHOT: zero_shot}
 
 
 def _with_examples(catalogue: Catalogue, examples: Examples) -> Catalogue:

@@ -40,18 +40,41 @@ def train_lexical(examples: Examples, temperature: float | None = None) -> Lexic
     return _fit(examples, temperature)
 
 
-def _fit(examples: Examples, temperature: float) -> LexicalModel:
+def fit_jointly(
+    examples: Examples,
+    beside: npt.NDArray[np.float32],
+    temperature: float,
+    weights_of_texts: npt.NDArray[np.float64] | None = None,
+) -> tuple[LexicalModel, npt.NDArray[np.float32]]:
+    """Train one linear layer over n-grams and other features beside them.
+
+    Args:
+        examples: What to learn.
+        beside: Shape (texts, width): the other features, which the caller has scaled.
+        temperature: Of the sum of both parts.
+        weights_of_texts: Shape (texts,): how much each counts; left out: all the same.
+
+    Returns:
+        The n-grams' part with the bias of both, and the weights of the others, shape (width, classes).
+    """
     # Among many texts, an n-gram seen once costs memory and tells nothing.
     least = 2 if len(examples.texts) > MANY_TEXTS else 1
-    features = [_features(occurrences, len(examples.texts), least) for occurrences in ngrams(examples.texts)]
-    weights, bias = _linear(sparse.hstack([rows for _, _, rows in features], "csr"), examples)
-    (word_buckets, word_idf, words), (character_buckets, character_idf, _) = features
-    return LexicalModel(
-        words=Block(word_buckets, word_idf, weights[: words.shape[1]]),
-        characters=Block(character_buckets, character_idf, weights[words.shape[1] :]),
+    found = [_features(occurrences, len(examples.texts), least) for occurrences in ngrams(examples.texts)]
+    rows = [*(each for _, _, each in found), sparse.csr_matrix(beside)]
+    weights, bias = _linear(sparse.hstack(rows, "csr"), examples, weights_of_texts)
+    (word_buckets, word_idf, words), (character_buckets, character_idf, characters) = found
+    parts = np.split(weights, np.cumsum([words.shape[1], characters.shape[1]]))
+    model = LexicalModel(
+        words=Block(word_buckets, word_idf, parts[0]),
+        characters=Block(character_buckets, character_idf, parts[1]),
         bias=bias,
         temperature=temperature,
     )
+    return model, parts[2]
+
+
+def _fit(examples: Examples, temperature: float) -> LexicalModel:
+    return fit_jointly(examples, np.empty((len(examples.texts), 0), np.float32), temperature)[0]
 
 
 def _features(
@@ -65,7 +88,9 @@ def _features(
     return buckets, idf, Vectoriser(buckets, idf).rows(occurrences, texts)
 
 
-def _linear(rows: sparse.csr_matrix, examples: Examples) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+def _linear(
+    rows: sparse.csr_matrix, examples: Examples, weights_of_texts: npt.NDArray[np.float64] | None
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """Return weights of shape (features, classes) and biases; a class without texts is never the answer."""
     weights = np.zeros((rows.shape[1], examples.classes), np.float32)
     bias = np.full(examples.classes, _NEVER, np.float32)
@@ -73,7 +98,7 @@ def _linear(rows: sparse.csr_matrix, examples: Examples) -> tuple[npt.NDArray[np
     if len(present) == 1:
         bias[present] = 0.0
         return weights, bias
-    svm = LinearSVC(C=1.0, tol=1e-2, random_state=0).fit(rows, examples.truth)
+    svm = LinearSVC(C=1.0, tol=1e-2, random_state=0).fit(rows, examples.truth, weights_of_texts)
     two = len(present) == 2  # noqa: PLR2004 - scikit-learn then gives one row, for the second class
     weights[:, present] = (np.vstack((-svm.coef_, svm.coef_)) if two else svm.coef_).T
     bias[present] = np.concatenate((-svm.intercept_, svm.intercept_)) if two else svm.intercept_

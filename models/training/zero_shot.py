@@ -9,14 +9,16 @@ from sklearn.linear_model import LogisticRegression
 
 from models.text import normalise
 from models.training.examples import examples_of, label_words
-from models.training.folds import cross_validated_temperature
-from models.zero_shot import Head
+from models.training.folds import cross_validated_temperature, deal
+from models.training.hybrid import make_hybrid
+from models.zero_shot import Head, ZeroShotModel
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     from models.catalogue import Catalogue
     from models.encoder import Encoder
+    from models.training.examples import Examples
 
 _COSINE_TEMPERATURE = 0.05
 _OUT_OF_SCOPE_COSINE = 0.15
@@ -27,6 +29,41 @@ _INVERSE_REGULARISATION = 30.0
 
 _UNTRAINED_TEMPERATURE = 1.0
 _NEVER = -1e4
+
+
+_FEW_EXAMPLES, _MANY_EXAMPLES = 8, 50
+"""An intent: below the first, n-grams were never seen to help, above the second always; between them, it is tried."""
+
+
+def make_zero_shot(catalogue: Catalogue, encoder: Encoder, like: ZeroShotModel | None = None) -> ZeroShotModel:
+    """Return the model that this catalogue has enough words for.
+
+    Args:
+        catalogue: What to learn.
+        encoder: Of the embeddings.
+        like: A model that learnt nearly the same, whose kind and temperature to take over; left out: held-out texts
+            decide on both.
+    """
+    temperature = like.head.temperature if like else None
+    examples = examples_of(catalogue, descriptions=True)
+    each = len(examples.texts) / len(catalogue.intents) - 1
+    if (like is not None and like.lexical is None) or each < _FEW_EXAMPLES:
+        return ZeroShotModel(encoder, make_head(catalogue, encoder, temperature))
+    embeddings = encoder.embed(examples.texts)
+    if like is None and each < _MANY_EXAMPLES and not _ngrams_help(encoder, examples, embeddings):
+        return ZeroShotModel(encoder, make_head(catalogue, encoder, temperature))
+    return make_hybrid(encoder, examples, embeddings, temperature=temperature)
+
+
+def _ngrams_help(encoder: Encoder, examples: Examples, embeddings: npt.NDArray[np.float32]) -> bool:
+    """Say which of both kinds answers a held-out fifth better."""
+    out = deal(examples.truth) == 0
+    learnt, asked = examples.only(~out), examples.only(out)
+    weights, bias = fit_head(embeddings[~out], learnt.truth, examples.classes)
+    plain = (embeddings[out] @ weights + bias).argmax(axis=1)
+    hybrid = make_hybrid(encoder, learnt, embeddings[~out], temperature=1.0)
+    joint = hybrid.logits(asked.texts, embeddings[out]).argmax(axis=1)
+    return bool((joint == asked.truth).sum() > (plain == asked.truth).sum())
 
 
 def make_head(catalogue: Catalogue, encoder: Encoder, temperature: float | None = None) -> Head:
