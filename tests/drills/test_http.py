@@ -52,6 +52,9 @@ CHECKS = (
 PROTOCOLS_CHECKS = ("not_a_server_error", "status_code_conformance", "content_type_conformance")
 """Not the schema of the answers: there a value of any type is, by the letter, of two types at once."""
 
+FLAGS = "/api/v1/feature-flags"
+HUE = f"{FLAGS}/hue"
+WHY = {"reason": "a drill", "changed_by": "tests"}
 SECRET = "rita-rita-rita-rita-rita"  # noqa: S105 - opens nothing but this test's worker
 TOKENS = json.dumps({"rita": {"secret": SECRET, "scopes": ["flags:read"]}})
 
@@ -122,6 +125,36 @@ def test_remote_evaluation_answers_as_the_protocol_says(
         cases=max(50, REQUESTS // 10),
     )
     show(f"{report['test_cases']['generated']:,} requests of the protocol's own document, 0 faults")
+
+
+def test_a_flag_is_changed_everywhere_and_its_past_remembered(new_worker: NewWorker, broker: EmbeddedServer) -> None:
+    one, other = new_worker("worker-1"), new_worker("worker-2")
+    for worker in (one, other):
+        worker.wait_until_ready()
+
+    made = _answer(one, "PUT", f"{HUE}?wait=all&timeout_seconds=30", {"enabled": True} | WHY)
+    assert (made["enabled"], made["applied"]) == (True, {"workers": 2, "missing": []})
+    assert _answer(other, "GET", f"{FLAGS}/check/hue?user_id=u")["value"] is True
+
+    changed = _answer(other, "PATCH", f"{HUE}?wait=all&timeout_seconds=30", {"killed": True} | WHY)
+    assert changed["revision"] == made["revision"] + 1
+    assert _answer(one, "GET", f"{FLAGS}/check/hue?user_id=u")["reason"] == "DISABLED"
+
+    past = _answer(one, "GET", f"{FLAGS}/check/hue?user_id=u&at={made['revision']}")
+    assert (past["value"], past["version"]) == (True, made["revision"])
+    assert _answer(one, "GET", f"{FLAGS}/check/hue?user_id=u&at={made['changed_at']}") == past
+    history = _answer(other, "GET", f"{HUE}/history")["changes"]
+    assert [each["revision"] for each in history] == [changed["revision"], made["revision"]]
+    assert {each["reason"] for each in history} == {WHY["reason"]}
+
+    shown = run_command("flags", "get", "hue", "--json", KAFKA__BOOTSTRAP_SERVERS=broker.endpoint)
+    assert json.loads(shown.stdout)["revision"] == changed["revision"]
+
+
+def _answer(worker: WorkerProcess, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+    status, answer = worker._ask(method, path, None if body is None else json.dumps(body).encode())
+    assert status in {200, 201}, answer
+    return json.loads(answer)
 
 
 @pytest.fixture
