@@ -117,6 +117,7 @@ class Worker:
             expires_seconds=self._expires_seconds,
             beat=lambda: asyncio.wrap_future(self._presence.beat()),
             catch_up=lambda: self._flags.catch_up(),  # noqa: PLW0108 - it is made below, for it needs the presence
+            broker_away=lambda: self._checks.results["kafka"].status is Status.FAIL,
             observer=self._observer,
         )
         self._presence = self._new_presence()

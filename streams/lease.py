@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger(__name__)
 
-_PATIENCE_SECONDS = 1.0
-"""How long decisions wait for a broker; then they are made all the same, for answers come before flags."""
+_PATIENCE_SECONDS = 5.0
+"""How long decisions wait for a broker that was there last; then they are made, for answers come before flags."""
 
 _SHARE = 5 / 6
 """Of a presence's expiry; the rest is for others to read, before they give us up, what we wrote just in time."""
@@ -50,6 +50,7 @@ class Lease:
         expires_seconds: Of our presence.
         beat: Publishes a presence; returns, once that is acknowledged, when it was sent, on `clock`.
         catch_up: Returns once all flags are applied that stood on the log when it was called.
+        broker_away: Whether it is known that there is no broker to wait for; must not wait.
         observer: Who counts.
         clock: In seconds.
     """
@@ -60,12 +61,14 @@ class Lease:
         expires_seconds: float,
         beat: Callable[[], Awaitable[float]],
         catch_up: Callable[[], Awaitable[None]],
+        broker_away: Callable[[], bool],
         observer: LeaseObserver,
         clock: Callable[[], float] = lease_clock,
     ) -> None:
         self._seconds = expires_seconds * _SHARE
         self._beat = beat
         self._catch_up = catch_up
+        self._broker_away = broker_away
         self._observer = observer
         self._clock = clock
         self._until = self._excused_until = float("-inf")
@@ -88,7 +91,7 @@ class Lease:
 
     async def _renew(self) -> None:
         try:
-            async with asyncio.timeout(_PATIENCE_SECONDS):
+            async with asyncio.timeout(0.0 if self._broker_away() else _PATIENCE_SECONDS):
                 sent_at = await self._beat()
                 await self._catch_up()
         except TimeoutError:

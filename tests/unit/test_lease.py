@@ -23,9 +23,14 @@ class Broker:
         self.now = 0.0
         self.asked: list[str] = []
         self.lapses: list[bool] = []
-        self.away = False
+        self.away = self.known_away = False
         self.lease = Lease(
-            expires_seconds=6.0, beat=self.beat, catch_up=self.catch_up, observer=self, clock=lambda: self.now
+            expires_seconds=6.0,
+            beat=self.beat,
+            catch_up=self.catch_up,
+            broker_away=lambda: self.known_away,
+            observer=self,
+            clock=lambda: self.now,
         )
 
     async def beat(self) -> float:
@@ -97,6 +102,15 @@ async def test_with_the_broker_away_decisions_are_made_all_the_same(broker: Brok
     await broker.lease.hold()
     await broker.lease.hold()
     assert (broker.asked, broker.lapses) == (["beat"], [False])
+
+
+async def test_a_broker_that_is_known_to_be_away_is_not_waited_for(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streams.lease._PATIENCE_SECONDS", 1_000.0)
+    broker.away = broker.known_away = True
+    await broker.lease.hold()
+    assert broker.lapses == [False]
 
 
 async def test_once_the_broker_is_back_the_flags_are_read_before_the_next_decision(broker: Broker) -> None:
