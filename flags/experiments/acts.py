@@ -97,19 +97,7 @@ def conclude(flag: FlagChange, assessment: Assessment, author: Author, *, arm: s
         InvalidFlagError: It is not running, there is no such arm, or the evidence does not say so.
     """
     experiment = running(flag)
-    winner = arm or assessment.winner
-    names = [each.name for each in flag.variants]
-    if winner is None:
-        raise InvalidFlagError(
-            flag.name, [f"{assessment.verdict.value}: {assessment.reason}", "to conclude it anyway, name an arm"]
-        )
-    if winner not in names:
-        raise InvalidFlagError(flag.name, [f"there is no arm {winner}; there are {', '.join(names)}"])
-    if winner != assessment.winner and not anyway:
-        raise InvalidFlagError(
-            flag.name,
-            [f"{assessment.verdict.value}: {assessment.reason}", f"that does not speak for {winner}"],
-        )
+    winner = _winner(flag, assessment, arm, anyway=anyway)
     ended = msgspec.structs.replace(experiment, state="concluded", winner=winner)
     variants = [msgspec.structs.replace(each, weight=100.0 if each.name == winner else 0.0) for each in flag.variants]
     fields = {
@@ -126,6 +114,19 @@ def conclude(flag: FlagChange, assessment: Assessment, author: Author, *, arm: s
         reason=f"{author.reason} ({said})" if author.reason else said,
         expected_revision=flag.revision,
     )
+
+
+def _winner(flag: FlagChange, assessment: Assessment, arm: str | None, *, anyway: bool) -> str:
+    """Return the arm that everyone is to get, if the evidence or whoever insists says so."""
+    winner, said = arm or assessment.winner, f"{assessment.verdict.value}: {assessment.reason}"
+    names = [each.name for each in flag.variants]
+    if winner is None:
+        raise InvalidFlagError(flag.name, [said, "to conclude it anyway, name an arm"])
+    if winner not in names:
+        raise InvalidFlagError(flag.name, [f"there is no arm {winner}; there are {', '.join(names)}"])
+    if winner != assessment.winner and not anyway:
+        raise InvalidFlagError(flag.name, [said, f"that does not speak for {winner}"])
+    return winner
 
 
 def running(flag: FlagChange) -> Experiment:
