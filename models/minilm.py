@@ -78,7 +78,7 @@ class _Graph:
 
     def classifier(self) -> onnx.ModelProto:
         """Add everything from token ids to logits."""
-        self._classify(self._states())
+        self._classify(self._states(first_only=True))
         return self._model("classifier", "logits", len(self._weights["classifier.bias"]))
 
     def _model(self, name: str, output: str, columns: int) -> onnx.ModelProto:
@@ -93,13 +93,14 @@ class _Graph:
         opsets = [helper.make_opsetid("", _OPSET), helper.make_opsetid(_FUSED, 1)]
         return helper.make_model(graph, opset_imports=opsets, ir_version=_IR)
 
-    def _states(self) -> str:
-        """Add everything from token ids to the last layer's states, shape (texts, tokens, hidden_size)."""
+    def _states(self, *, first_only: bool = False) -> str:
+        """Add everything from token ids to the last layer's states, shape (texts, tokens or 1, hidden_size)."""
         self._node("Cast", ["input_ids"], "ids", to=TensorProto.INT32)
         self._node("Cast", ["attention_mask"], "mask", to=TensorProto.INT32)
         states = self._embed()
-        for layer in range(self._shape.num_hidden_layers):
-            states = self._layer(f"encoder.layer.{layer}", states)
+        last = self._shape.num_hidden_layers - 1
+        for layer in range(last + 1):
+            states = self._layer(f"encoder.layer.{layer}", states, first_only=first_only and layer == last)
         return states
 
     def _embed(self) -> str:
@@ -116,8 +117,11 @@ class _Graph:
         epsilon = self._shape.layer_norm_eps
         return self._fused("EmbedLayerNormalization", inputs, ["embedded", "embedded.mask"], epsilon=epsilon)
 
-    def _layer(self, name: str, states: str) -> str:
-        """Add self-attention and feed-forward, each with its residual and its layer norm."""
+    def _layer(self, name: str, states: str, *, first_only: bool = False) -> str:
+        """Add self-attention and feed-forward, each with its residual and its layer norm.
+
+        Where only the first token is read afterwards, the other tokens are looked at and go no further.
+        """
         parts = [f"{name}.attention.self.{part}" for part in ("query", "key", "value")]
         joined = np.concatenate([self._weights[f"{part}.weight"].T for part in parts], axis=1)
         biases = np.concatenate([self._weights[f"{part}.bias"] for part in parts])
@@ -127,6 +131,9 @@ class _Graph:
             [f"{name}.attended"],
             num_heads=self._shape.num_attention_heads,
         )
+        if first_only:
+            first = self._weight("first", np.array([0], np.int64))
+            attended, states = (self._node("Gather", [of, first], f"{of}.first", axis=1) for of in (attended, states))
         states = self._residual(f"{name}.attention.output", attended, states)
         wide = self._product(f"{name}.intermediate.dense", states)
         bias = self._weight(f"{name}.wide.bias", self._weights[f"{name}.intermediate.dense.bias"])
@@ -150,7 +157,7 @@ class _Graph:
 
     def _classify(self, states: str) -> None:
         """Read the first token's state through two dense layers."""
-        self._node("Gather", [states, self._weight("first", np.array(0, np.int64))], "read", axis=1)
+        self._node("Squeeze", [states, self._weight("only", np.array([1], np.int64))], "read")
         wide = self._dense("pre_classifier", "read", "hidden")
         self._node("Relu", [wide], "activated")
         self._dense("classifier", "activated", "logits")
@@ -166,7 +173,7 @@ class _Graph:
         return [self._weight(f"{name}.{part}", self._weights[f"{name}.{part}"]) for part in ("weight", "bias")]
 
     def _weight(self, name: str, values: npt.NDArray[np.float32] | npt.NDArray[np.int64]) -> str:
-        self._initializers.append(numpy_helper.from_array(np.asarray(values, order="C"), name))
+        self._initializers.append(numpy_helper.from_array(np.ascontiguousarray(values), name))
         return name
 
     def _node(self, operator: str, inputs: list[str], output: str, **attributes: Any) -> str:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from models.minilm import Shape, Weights
 
 _SEGMENTS = "embeddings.token_type_embeddings.weight"
@@ -37,11 +39,48 @@ _IN_A_LAYER = {
 _HEAD = ("pre_classifier", "classifier")
 
 
+_MEAN_TO_FIRST = 8.0
+"""How much more a text's mean counts than what stood at its first token; from about 4 on it makes no difference."""
+
+
 def distilbert_weights(bert: Weights, layers: int) -> Weights:
     """Return a BERT's weights as those of a `DistilBertModel`; the pooler, which reads no text, is left out."""
     converted = {name: bert[name] for name in _OUTSIDE_LAYERS}
     converted[_POSITIONS] = bert[_POSITIONS] + bert[_SEGMENTS][0]
     return converted | {ours: bert[theirs] for theirs, ours in _names(layers)}
+
+
+def pooling_layer(shape: Shape, hidden_dim: int, layer: int) -> Weights:
+    """Return one more layer, which puts the mean of a text's tokens at its first token.
+
+    A sentence encoder is read by that mean, DistilBERT's head by the first token. Here every token attends to all
+    alike, near enough, and hands on what it sees; the rest of the layer adds nothing yet, and can learn to.
+
+    Args:
+        shape: Of the encoder.
+        hidden_dim: Width of the layer's feed-forward part.
+        layer: Its number.
+    """
+    width = shape.hidden_size
+    generator = np.random.default_rng(0)
+
+    def little(rows: int) -> npt.NDArray[np.float32]:
+        return generator.normal(0, 0.02, (rows, width)).astype(np.float32)
+
+    own = np.eye(width, dtype=np.float32)
+    weights = {
+        "attention.q_lin": little(width),
+        "attention.k_lin": little(width),
+        "attention.v_lin": own,
+        "attention.out_lin": _MEAN_TO_FIRST * own,
+        "ffn.lin1": little(hidden_dim),
+        "ffn.lin2": np.zeros((width, hidden_dim), np.float32),
+        "sa_layer_norm": np.ones(width, np.float32),
+        "output_layer_norm": np.ones(width, np.float32),
+    }
+    prefix = f"transformer.layer.{layer}."
+    biases = {f"{prefix}{name}.bias": np.zeros(len(weight), np.float32) for name, weight in weights.items()}
+    return {f"{prefix}{name}.weight": weight for name, weight in weights.items()} | biases
 
 
 def bert_weights(classifier: Weights, layers: int) -> Weights:

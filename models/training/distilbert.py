@@ -35,6 +35,10 @@ if TYPE_CHECKING:
     from models.training.seen import Observer
 
 
+_FEWEST_TO_CALIBRATE = 200
+"""Validation texts. Fewer say too little of how sure to be, and one that learnt smoothed labels is modest anyway."""
+
+
 class Training:
     """One release in the making."""
 
@@ -121,9 +125,12 @@ class Training:
     def _calibrate(self, folder: Path) -> None:
         """Fit the network's own temperature, and the blend with a lexical classifier; both as served, in int8."""
         validation = self._corpus.validation
-        logits = open_session(folder, threads=1).run(validation.texts)
-        temperature = fit_temperature(logits, validation.truth)
+        enough = len(validation.texts) >= _FEWEST_TO_CALIBRATE
+        logits = open_session(folder, threads=self._threads).run(validation.texts)
+        temperature = fit_temperature(logits, validation.truth) if enough else 1.0
         _write(folder / LABELS_FILE, Labels(labels=self._labels, temperature=temperature))
+        if not enough:
+            return
         held_out = train_lexical(self._corpus.train).logits(validation.texts)
         _write(folder / BLEND_FILE, fit_blend(logits, held_out, validation.truth))
         train_lexical(_both(self._corpus.train, validation)).save(folder / LEXICAL_FILE)
@@ -137,7 +144,7 @@ class Training:
         }
         if self._corpus.test is None:
             return metrics
-        model = DistilbertModel(folder, self._catalogue.labels, threads=1)
+        model = DistilbertModel(folder, self._catalogue.labels, threads=self._threads)
         return metrics | test_metrics(model.predict(self._corpus.test.texts), self._corpus.test.truth)
 
 

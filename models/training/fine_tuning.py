@@ -10,17 +10,19 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
-import numpy as np
 import torch
 
-from models.training.batches import Batch, batch_of, by_length, shuffled
+from models.training.batches import Batch, batch_of, shuffled
 from models.training.checkpoint import Progress, Tensors, load_checkpoint, save_checkpoint
+from models.training.inference import first_tokens, infer, logits_of
 from models.training.seen import Seen
+from models.training.warm_head import warm_head
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    import numpy as np
     import numpy.typing as npt
 
     from models.training.device import Device
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
     from models.training.seen import Observer
 
 _CHECKPOINT_SECONDS = 120.0
-_INFERENCE_TEXTS = 64
 
 
 class Labelled(NamedTuple):
@@ -88,6 +89,9 @@ class FineTuning:
     def run(self) -> Outcome:
         """Walk to the end, from the checkpoint if there is one, and leave the best epoch's weights in the network."""
         progress, best = load_checkpoint(self._folder, self._network, self._optimiser)
+        if not progress.step:
+            features = first_tokens(self._network, self._train.tokens, self._device)
+            warm_head(self._network, features, self._train.truth, label_smoothing=self._recipe.label_smoothing)
         saved = self._clock()
         while not self._over(progress):
             epoch, done = divmod(progress.step, self._per_epoch)
@@ -124,7 +128,7 @@ class FineTuning:
             group["lr"] = share * group["peak"]
         self._network.train()
         truth = torch.from_numpy(self._train.truth[batch.rows]).to(self._device.name)
-        logits = self._logits(batch)
+        logits = logits_of(self._network, batch, self._device)
         loss = torch.nn.functional.cross_entropy(logits, truth, label_smoothing=self._recipe.label_smoothing)
         self._optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -148,9 +152,6 @@ class FineTuning:
         progress.best_epoch, progress.best_accuracy = epoch, accuracy
         return {name: tensor.detach().clone() for name, tensor in self._network.state_dict().items()}
 
-    def _logits(self, batch: Batch) -> torch.Tensor:
-        return _call(self._network, batch, self._device)
-
     def _save(self, progress: Progress, best: Tensors) -> None:
         save_checkpoint(self._folder, progress, self._network, best, self._optimiser)
 
@@ -164,25 +165,6 @@ class FineTuning:
             validation_accuracy=progress.best_accuracy if progress.best_epoch else None,
             seconds_left=progress.seconds / progress.step * (self._steps - progress.step),
         )
-
-
-def infer(network: torch.nn.Module, tokens: Sequence[Sequence[int]], device: Device) -> npt.NDArray[np.float32]:
-    """Return logits of shape (texts, classes), in the texts' order; `tokens` must not be empty."""
-    network.eval()
-    rows, logits = [], []
-    with torch.inference_mode():
-        for batch in by_length(tokens, _INFERENCE_TEXTS):
-            rows.append(batch.rows)
-            logits.append(_call(network, batch, device).cpu().numpy())
-    ordered: npt.NDArray[np.float32] = np.concatenate(logits)[np.argsort(np.concatenate(rows))]
-    return ordered
-
-
-def _call(network: torch.nn.Module, batch: Batch, device: Device) -> torch.Tensor:
-    ids, mask = (torch.from_numpy(array).to(device.name) for array in batch.tokens)
-    with device.products():
-        logits: torch.Tensor = network(input_ids=ids, attention_mask=mask).logits
-    return logits.float()
 
 
 def _optimiser(network: torch.nn.Module, recipe: Recipe) -> torch.optim.Optimizer:

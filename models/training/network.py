@@ -10,7 +10,7 @@ import numpy as np
 from safetensors.numpy import load_file
 
 from models.minilm import Shape
-from models.training.conversion import distilbert_config, distilbert_weights
+from models.training.conversion import distilbert_config, distilbert_weights, pooling_layer
 from models.weights import WEIGHTS_FILE, weights_folder
 from schemas.errors import UnavailableError
 
@@ -71,42 +71,49 @@ def base_network(base: str, labels: tuple[str, ...], *, seed: int, folder: Path)
     logging.set_verbosity_error()  # it would report that the head is new
     logging.disable_progress_bar()
     torch.manual_seed(seed)
-    names: dict[str, Any] = {
+    settings: dict[str, Any] = {
         "id2label": dict(enumerate(labels)),
         "label2id": {label: place for place, label in enumerate(labels)},
+        # The head begins fitted (`models.training.warm_head`), at an offset that dropout would turn into noise.
+        "seq_classif_dropout": 0.0,
     }
-    return _from_minilm(names) if base == MINILM else _from_hub(base, names, folder)
+    return _from_minilm(settings) if base == MINILM else _from_hub(base, settings, folder)
 
 
-def _from_minilm(names: dict[str, Any]) -> Base:
+def _from_minilm(settings: dict[str, Any]) -> Base:
     folder = weights_folder()
     shape = msgspec.json.decode((folder / CONFIG_FILE).read_bytes(), type=Shape)
-    network = converted(shape, load_file(folder / WEIGHTS_FILE), names)
+    network = converted(shape, load_file(folder / WEIGHTS_FILE), settings, pooled=True)
     return Base(network=network, tokenizer=folder / TOKENIZER_FILE)
 
 
-def converted(shape: Shape, bert: Weights, names: dict[str, Any]) -> torch.nn.Module:
+def converted(shape: Shape, bert: Weights, settings: dict[str, Any], *, pooled: bool) -> torch.nn.Module:
     """Return a BERT as a DistilBERT classifier; its head is drawn from torch's generator.
 
     Args:
         shape: The BERT's.
         bert: Its weights.
-        names: `id2label` and `label2id`, for `transformers.DistilBertConfig`.
+        settings: What `transformers.DistilBertConfig` is to be told besides.
+        pooled: Whether one more layer puts the mean of all tokens at the first.
     """
     import torch  # noqa: PLC0415 - an optional extra
     from transformers import DistilBertConfig, DistilBertForSequenceClassification  # noqa: PLC0415 - likewise
 
-    network = DistilBertForSequenceClassification(DistilBertConfig(**distilbert_config(shape, bert), **names))
-    weights = distilbert_weights(bert, shape.num_hidden_layers)
+    layers = shape.num_hidden_layers
+    config, weights = distilbert_config(shape, bert), distilbert_weights(bert, layers)
+    if pooled:
+        config["n_layers"] = layers + 1
+        weights |= pooling_layer(shape, config["hidden_dim"], layers)
+    network = DistilBertForSequenceClassification(DistilBertConfig(**config, **settings))
     network.distilbert.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in weights.items()})
     return cast("torch.nn.Module", network)
 
 
-def _from_hub(base: str, names: dict[str, Any], folder: Path) -> Base:
+def _from_hub(base: str, settings: dict[str, Any], folder: Path) -> Base:
     from transformers import AutoTokenizer, DistilBertForSequenceClassification  # noqa: PLC0415 - an optional extra
 
     try:
-        network = DistilBertForSequenceClassification.from_pretrained(base, use_safetensors=True, **names)
+        network = DistilBertForSequenceClassification.from_pretrained(base, use_safetensors=True, **settings)
         AutoTokenizer.from_pretrained(base).backend_tokenizer.save(str(folder / TOKENIZER_FILE))
     except OSError as error:
         raise UnavailableError(f"The base {base} could not be loaded: {error}") from error

@@ -16,19 +16,19 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
         batch_texts: Texts in a step.
         learning_rate: The last layer's, at its peak.
         layer_decay: What a layer's learning rate is of the next one's (Howard and Ruder 2018, arXiv 1801.06146).
-        head_learning_rate: The head's, which is new, at its peak.
+        head_learning_rate: The head's, at its peak.
         warm_up_share: Of all steps; the rates rise over these and then fall in a line to nothing.
         weight_decay: Of matrices; biases and norms have none.
         label_smoothing: What the right class gives to all (Szegedy et al. 2016, arXiv 1512.00567).
         gradient_norm: The most; longer ones are cut to it.
     """
 
-    epochs: int = 6
+    epochs: int = 3
     patience_epochs: int = 2
     batch_texts: int = 32
-    learning_rate: float = 2e-4
+    learning_rate: float = 1.5e-4
     layer_decay: float = 0.9
-    head_learning_rate: float = 1e-3
+    head_learning_rate: float = 3e-4
     warm_up_share: float = 0.1
     weight_decay: float = 0.01
     label_smoothing: float = 0.1

@@ -9,24 +9,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 if TYPE_CHECKING:
     from pathlib import Path
 
-WORDS = [
-    "where",
-    "is",
-    "my",
-    "parcel",
-    "order",
-    "refund",
-    "money",
-    "back",
-    "play",
-    "some",
-    "music",
-    "song",
-    "please",
-    "the",
-    "a",
-    "now",
-]
+WORDS = ("where", "is", "my", "parcel", "order", "refund", "money", "back", "play", "some", "music", "song", "please")
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
 
 

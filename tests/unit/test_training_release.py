@@ -1,0 +1,165 @@
+"""`intentstream train` makes a release that serves what the network says, on a machine that has no torch."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from models.catalogue import load_catalogue
+from models.distilbert import BLEND_FILE, FP32_FILE, GOLDEN_FILE, LABELS_FILE, DistilbertModel, open_session
+from models.labels import Labels
+from models.release import make_release, read_release
+from models.tokens import TextTokenizer, padded
+from models.training.corpus import read_corpus
+from models.training.recipe import Recipe
+from tests.kit.tiny_base import write_tiny_base
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy.typing as npt
+
+torch = pytest.importorskip("torch", reason="needs the extra `train`: `uv sync --extra train`")
+pytestmark = pytest.mark.train
+
+from models.training.distilbert import Training  # noqa: E402 - imports torch
+
+CATALOGUE = """
+name: shop
+intents:
+  - name: order_status
+    examples: [where is my parcel, where is my order]
+  - name: refund
+    examples: [i want my money back, refund my order]
+  - name: music
+    examples: [play some music, play a song]
+out_of_scope: [how tall is it]
+"""
+TURNS = 50
+LABELS = ("order_status", "refund", "music")
+SAID = {
+    "order_status": ("where is my parcel please", "is my order here", "my parcel", "where is the order now"),
+    "refund": ("money back please", "refund", "my money", "refund my money now"),
+    "music": ("play a song please", "some music", "song", "music please now"),
+    None: ("who are you", "tell me", "what time is it", "is it"),
+}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A state folder with a release, and the catalogue it is for."""
+    folder = tmp_path_factory.mktemp("trained")
+    (folder / "catalogue.yaml").write_text(CATALOGUE)
+    for name in ("data", "base", "work"):
+        (folder / name).mkdir()
+    write_tiny_base(folder / "base")
+    for name, chosen in (("train", slice(0, 3)), ("val", slice(2, 3)), ("test", slice(3, 4))):
+        # Each text often, so that there are enough to fit by.
+        texts = [
+            (f"{text}{' now' * turn}", intent)
+            for intent, said in SAID.items()
+            for text in said[chosen]
+            for turn in range(TURNS)
+        ]
+        lines = [json.dumps({"text": text, "intent": intent}) for text, intent in texts]
+        (folder / "data" / f"{name}.jsonl").write_text("\n".join(lines))
+    catalogue = load_catalogue(folder / "catalogue.yaml")
+    training = Training(
+        catalogue,
+        read_corpus(catalogue, folder / "data"),
+        base=str(folder / "base"),
+        recipe=Recipe(epochs=1),
+        seed=3,
+        threads=1,
+        observe=lambda _: None,
+    )
+    make_release(folder / "state" / "models" / "distilbert", lambda made: training.write(made, folder / "work", print))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def release(trained: Path) -> Path:
+    return trained / "state" / "models" / "distilbert"
+
+
+def reference(release: Path, texts: list[str]) -> npt.NDArray[np.float32]:
+    """Return what transformers says of the release's own weights, with torch."""
+    from transformers import DistilBertForSequenceClassification  # noqa: PLC0415 - an optional extra
+
+    network: Any = DistilBertForSequenceClassification.from_pretrained(release).eval()
+    batch = padded(TextTokenizer(release / "tokenizer.json").ids(texts))
+    with torch.inference_mode():
+        read = {"input_ids": torch.from_numpy(batch.ids), "attention_mask": torch.from_numpy(batch.mask)}
+        logits: npt.NDArray[np.float32] = network(**read).logits.numpy()
+    return logits
+
+
+def test_its_manifest_says_where_it_came_from_and_how_good_it_was_found(trained: Path, release: Path) -> None:
+    told = read_release(release).provenance
+    assert told.base == str(trained / "base")
+    assert told.catalogue == load_catalogue(trained / "catalogue.yaml").digest
+    assert (told.seed, told.recipe["epochs"]) == (3, 1)
+    assert {"validation_accuracy", "test_in_scope_accuracy", "test_oos_auroc"} <= told.metrics.keys()
+
+
+def test_its_logits_are_those_of_transformers(release: Path) -> None:
+    texts = [text for said in SAID.values() for text in said]
+    wanted = reference(release, texts)
+    (fp32 := release.parent / "fp32").mkdir()
+    for file in release.iterdir():
+        (fp32 / file.name.replace(FP32_FILE, "model.onnx")).unlink(missing_ok=True)
+        (fp32 / file.name.replace(FP32_FILE, "model.onnx")).symlink_to(file)
+    np.testing.assert_allclose(open_session(fp32, threads=1).run(texts), wanted, atol=1e-4)
+    spread = np.abs(wanted).max()
+    np.testing.assert_allclose(open_session(release, threads=1).run(texts), wanted, atol=0.1 * spread)
+
+
+def test_probabilities_are_over_the_catalogue_and_out_of_scope(release: Path) -> None:
+    rows = DistilbertModel(release, LABELS, threads=1).predict(["where is my order", "play a song"])
+    assert rows.shape == (2, 4)
+    np.testing.assert_allclose(rows.sum(axis=1), 1, atol=1e-5)
+    turned = DistilbertModel(release, LABELS[::-1], threads=1).predict(["where is my order", "play a song"])
+    np.testing.assert_allclose(turned[:, [2, 1, 0, 3]], rows, atol=1e-5)
+
+
+def test_int8_that_strays_from_the_golden_logits_is_refused(
+    release: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for file in release.iterdir():
+        (tmp_path / file.name).symlink_to(file)
+    (tmp_path / GOLDEN_FILE).unlink()
+    save_file({"logits": -load_file(release / GOLDEN_FILE)["logits"]}, tmp_path / GOLDEN_FILE)
+    texts = ["where is my order"]
+    served = open_session(tmp_path, threads=1).run(texts)
+    assert "distilbert_int8_refused" in capsys.readouterr().out
+    np.testing.assert_allclose(served, reference(release, texts), atol=1e-4)
+
+
+def test_its_labels_file_serves_those_who_serve_the_network_alone(release: Path) -> None:
+    labels = msgspec.json.decode((release / LABELS_FILE).read_bytes(), type=Labels)
+    assert labels.labels == (*LABELS, None)
+    assert labels.temperature > 0
+    assert (release / BLEND_FILE).is_file()
+
+
+def test_serving_it_imports_neither_torch_nor_transformers(trained: Path) -> None:
+    """Both are installed here, and still they are not imported."""
+    code = f"""
+import sys
+from pathlib import Path
+from models.catalogue import load_catalogue
+from models.preparation import Preparation
+from schemas.settings import Settings
+catalogue = load_catalogue(Path({str(trained / "catalogue.yaml")!r}))
+model = Preparation(Settings(state_folder=Path({str(trained / "state")!r})), catalogue).distilbert()
+print(model.predict(["where is my order"]).shape, sorted({{"torch", "transformers"}} & sys.modules.keys()))
+"""
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120)
+    assert ran.stdout.strip() == "(1, 4) []", ran.stderr
