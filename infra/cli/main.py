@@ -35,6 +35,7 @@ SUMMARIES = {
     "produce": "Publish utterances from a file or from standard input.",
     "tail": "Show what arrives on a topic.",
     "prepare": "Make the models that are not there yet.",
+    "train": "Fine-tune a model for a catalogue.",
     "topics": "Create the topics and bring them in line.",
     "deadletter": "List records that could not be processed, and send them again.",
     "flags": "Show, check and change feature flags.",
