@@ -12,6 +12,7 @@ from flags.api.reading import answer_json
 from flags.api.requests import Query, json_object
 from flags.errors import InvalidFlagError, PreconditionFailedError
 from flags.rollouts.acts import Author, start
+from flags.rollouts.comparison import rollout_of
 from flags.rollouts.controller import rfc3339
 from flags.rollouts.requests import ACTS, PLANNED, perform, read_plan
 from flags.rollouts.status import status_of
@@ -129,11 +130,8 @@ class RolloutRoutes:
             return edit_of(flag)
 
         written = await self._writes.run(lambda: perform(self._log, name, checked))
-        rollout = written.rollout
-        if rollout is None:  # somebody's edit of ours cannot take it away
-            raise InvalidFlagError(name, ["it has no rollout"])
         return answer_json(
-            view_of(status_of(written, rollout)), status=status, headers={hdrs.ETAG: etag(written.revision)}
+            view_of(status_of(written, rollout_of(written))), status=status, headers={hdrs.ETAG: etag(written.revision)}
         )
 
 

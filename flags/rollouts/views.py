@@ -10,11 +10,15 @@ from msgspec import Meta
 
 from flags.rollouts.decision import Verdict  # noqa: TC001 - msgspec reads it from here
 from flags.statistics import guardrail  # noqa: TC001 - likewise
-from schemas.events import Rollout  # noqa: TC001 - likewise
+from schemas.events import Rollout
 
 if TYPE_CHECKING:
     from flags.rollouts.status import RolloutStatus
     from flags.statistics.guardrail import Finding
+
+
+class RolloutState(Rollout, frozen=True, kw_only=True, omit_defaults=False):
+    """How a flag climbs by itself, and how far it has come; with what goes without saying on the log."""
 
 
 class GuardrailView(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,7 +41,7 @@ class RolloutView(msgspec.Struct, frozen=True, kw_only=True):
 
     flag: str
     percentage: Annotated[float, Meta(ge=0, le=100, description="How many of those whom no rule picks have the flag.")]
-    rollout: Rollout
+    rollout: RolloutState
     revision: Annotated[int, Meta(ge=0, description="Of the flag's last change.")]
     changed_by: str
     changed_at: str
@@ -65,7 +69,7 @@ def view_of(status: RolloutStatus) -> RolloutView:
     return RolloutView(
         flag=status.flag,
         percentage=status.percentage,
-        rollout=status.rollout,
+        rollout=RolloutState(**msgspec.structs.asdict(status.rollout)),
         revision=status.revision,
         changed_by=status.changed_by,
         changed_at=status.changed_at,

@@ -10,8 +10,10 @@ import click
 
 from flags.errors import InvalidFlagError
 from flags.rollouts.acts import UNDER_WAY, Author, start
+from flags.rollouts.comparison import rollout_of
 from flags.rollouts.controller import rfc3339
 from flags.rollouts.requests import ACTS, perform, read_plan
+from flags.rollouts.status import status_of
 from flags.rollouts.views import view_of
 from infra.cli.flag_writer import flag_writer
 from infra.cli.output import json_option, print_json, say
@@ -121,11 +123,12 @@ def status(*, flag: str | None, as_json: bool) -> None:
 def _perform(flag: str, edit: Callable[[FlagChange], Any], *, as_json: bool) -> None:
     with flag_writer(begin()) as writer:
         written = perform(writer, flag, edit)
+    view = view_of(status_of(written, rollout_of(written)))
     if as_json:
-        print_json(written)
+        print_json(view)
         return
-    state = "" if written.rollout is None else written.rollout.state.replace("_", " ")
-    say(f"The rollout of {flag} is {state}, at {written.rollout_percentage:g} %, as of revision {written.revision}.")
+    state = view.rollout.state.replace("_", " ")
+    say(f"The rollout of {flag} is {state}, at {view.percentage:g} %, as of revision {view.revision}.")
 
 
 def _author(changed_by: str | None, reason: str) -> Author:

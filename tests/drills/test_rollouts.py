@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import uuid
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -19,6 +19,8 @@ from tests.kit.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from confluent_kafka import Message
 
     from infra.embedded.server import EmbeddedServer
     from tests.drills.conftest import NewWorker, Show
@@ -59,6 +61,12 @@ def said(worker: WorkerProcess, event: str) -> list[dict[str, Any]]:
 
 def moment(line: dict[str, Any]) -> float:
     return datetime.fromisoformat(line["timestamp"]).timestamp()
+
+
+def decided_at(result: Message) -> float:
+    """Return when an answer was made; when it stands on the log is a matter of the transaction."""
+    headers = cast("list[tuple[str, bytes]]", result.headers())
+    return datetime.fromisoformat(dict(headers)["ce_time"].decode()).timestamp()
 
 
 @pytest.fixture
@@ -102,7 +110,7 @@ def test_from_the_breach_verdict_to_the_last_canary_decision_it_takes_less_than_
     last = history(broker, "distilbert_model")[-1]
     assert (last["rollout_percentage"], last["rollout"]["state"]) == (0, "rolled_back")
     assert (last["changed_by"], last["reason"]) == (CONTROLLER, moved["why"])
-    results = [(json.loads(result.value() or b""), result.timestamp()[1] / 1000) for result in ledger.results_so_far()]
+    results = [(json.loads(result.value() or b""), decided_at(result)) for result in ledger.results_so_far()]
     canaries = [at for result, at in results if result.get("exposures", {}).get("distilbert_model") == "on"]
     later = [result for result, at in results if at > max(canaries)]
     assert len(later) > PER_SECOND
@@ -113,7 +121,7 @@ def test_from_the_breach_verdict_to_the_last_canary_decision_it_takes_less_than_
     show(f"{moved['why']}")
     show(
         f"after the verdict: written {(moment(moved) - moment(judged)) * 1000:.0f} ms, in force everywhere "
-        f"{max(in_force) * 1000:.0f} ms, last canary decision on the log {seconds * 1000:.0f} ms"
+        f"{max(in_force) * 1000:.0f} ms, last canary decision {seconds * 1000:.0f} ms"
     )
     assert seconds <= 1.0
 

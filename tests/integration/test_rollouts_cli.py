@@ -38,8 +38,8 @@ def test_a_rollout_is_started_shown_steered_and_ended(broker: str) -> None:
     limits = ("--steps", "10,50,100", "--step-seconds", "5", "--step-utterances", "20")
     guardrails = ("--guardrail", "error_rate=1.2", "--guardrail", "p95_latency=1.5")
     started = answer(broker, "start", "distilbert_model", *limits, *guardrails, *WHY)
-    assert (started["rollout_percentage"], started["changed_by"], started["reason"]) == (10, "ada", "a test")
-    assert answer(broker, "skip", "distilbert_model", *WHY)["rollout_percentage"] == 50
+    assert (started["percentage"], started["changed_by"], started["reason"]) == (10, "ada", "a test")
+    assert answer(broker, "skip", "distilbert_model", *WHY)["percentage"] == 50
     assert answer(broker, "pause", "distilbert_model", *WHY)["rollout"]["state"] == "paused"
     assert answer(broker, "resume", "distilbert_model", *WHY)["rollout"]["step"] == 1
     (shown,) = answer(broker, "status")
@@ -47,7 +47,7 @@ def test_a_rollout_is_started_shown_steered_and_ended(broker: str) -> None:
     assert [each["metric"] for each in shown["guardrails"]] == ["error_rate", "p95_latency"]
     told = rollout(broker, "status", "distilbert_model").stdout.decode()
     assert "distilbert_model: running at 50 %, step 2 of 10, 50, 100" in told
-    assert answer(broker, "abort", "distilbert_model", *WHY)["rollout_percentage"] == 0
+    assert answer(broker, "abort", "distilbert_model", *WHY)["percentage"] == 0
     assert answer(broker, "status")[0]["rollout"]["state"] == "aborted"
 
 
