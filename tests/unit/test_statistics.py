@@ -186,6 +186,18 @@ def test_looking_again_and_again_finds_nothing_where_nothing_is_and_a_z_test_doe
     assert plain / runs > 4 * ALPHA
 
 
+@pytest.mark.parametrize(("looks", "published"), [(1, 0.050), (5, 0.142), (10, 0.193)])
+def test_a_z_test_is_wrong_as_often_as_has_been_published_since_1969(looks: int, published: float) -> None:
+    # Armitage, McPherson and Rowe: repeated significance tests at 5 %, evenly spaced.
+    random, runs = np.random.default_rng(12), 1_500
+    places = np.arange(1, looks + 1) * 200
+    wrong = sum(
+        bool((np.abs(z_scores(draw_stream(random, utterances=200 * looks, share=0.5, rate=0.4), places)) > 1.96).any())
+        for _ in range(runs)
+    )
+    assert wrong / runs == pytest.approx(published, abs=0.025)
+
+
 def test_calls_that_fail_as_a_whole_are_no_difference() -> None:
     random, runs, found = np.random.default_rng(5), 150, 0
     for _ in range(runs):
