@@ -170,7 +170,7 @@ def conclude_experiment(
                 f"The flag {flag.name} is at revision {flag.revision}, not {if_match}; look at it again.",
                 revision=flag.revision,
             )
-        assessment = _status(settings, flag, effect=0.5).assessment
+        assessment = assess(flag, running(flag), _read_arms(settings, flag))
         edit = conclude(flag, assessment, _author(changed_by, reason), arm=arm, anyway=anyway)
         written = writer.write(edit)
     if as_json:
