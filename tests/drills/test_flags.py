@@ -1,4 +1,4 @@
-"""Processes that change flags are killed and frozen, and their broker restarts; the log stays what was promised."""
+"""Who changes or follows flags is killed and frozen, and the broker restarts; the log stays what was promised."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from flags.changelog import Fold, read_change
+from flags.evaluation import digest
 from tests.kit.brokers import running_broker
 from tests.kit.flags import FlagTopics
 from tests.kit.waiting import let_pass, wait_until
@@ -23,13 +24,36 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.drill, pytest.mark.timeout(900)]
 
-WRITERS, FAULTS = 4, 4
+WRITERS, FOLLOWERS, FAULTS = 4, 4, 8
 CHANGES = int(os.environ.get("DRILL_CHANGES", "500"))
-"""Of each writer; 2,500 take two to three minutes."""
+"""Of each writer; 2,500 take some minutes."""
 FROZEN_SECONDS = 2.0
 
 
-class WriterProcess:
+class Mortal:
+    """A process that is killed and frozen, and started again."""
+
+    process: subprocess.Popen[bytes]
+
+    def start(self) -> None:
+        raise NotImplementedError
+
+    def kill_and_start_again(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        self.start()
+
+    def freeze(self) -> None:
+        self.process.send_signal(signal.SIGSTOP)
+        let_pass(FROZEN_SECONDS)
+        self.process.send_signal(signal.SIGCONT)
+
+    def stop(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+class WriterProcess(Mortal):
     """One writer and what it was told it had written, over all its lives."""
 
     def __init__(self, topics: FlagTopics, folder: Path, name: str) -> None:
@@ -62,23 +86,47 @@ class WriterProcess:
         pairs = (line.split() for line in lines if line.endswith("\n"))
         return [(int(revision), salt) for revision, salt in pairs]
 
-    def kill_and_start_again(self) -> None:
-        self.process.kill()
-        self.process.wait()
+
+class FollowerProcess(Mortal):
+    """One follower and what it showed in its present life."""
+
+    def __init__(self, topics: FlagTopics, folder: Path, name: str) -> None:
+        self._topics, self._folder, self._name = topics, folder, name
+        self._lives = 0
         self.start()
 
-    def freeze(self) -> None:
-        self.process.send_signal(signal.SIGSTOP)
-        let_pass(FROZEN_SECONDS)
-        self.process.send_signal(signal.SIGCONT)
+    def start(self) -> None:
+        self._lives += 1
+        self._shown = self._folder / f"{self._name}.{self._lives}"
+        places = [self._topics.client["bootstrap.servers"], self._topics.changelog, f"{self._folder / self._name}.json"]
+        with self._shown.open("wb") as out:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "tests.kit.flag_follower", *places], stdout=out, stderr=subprocess.DEVNULL
+            )
 
-    def stop(self) -> None:
-        self.process.kill()
-        self.process.wait()
+    def shown(self) -> list[tuple[str, str]]:
+        """Return revisions and digests; a word in a revision's place is a fault."""
+        lines = self._shown.read_text().splitlines(keepends=True)
+        return [(line.split()[0], line.split()[1]) for line in lines if line.endswith("\n")]
+
+    def reached(self) -> str:
+        """Return the last revision it showed, as it said it."""
+        shown = self.shown()
+        return shown[-1][0] if shown else ""
 
 
 def audited(topics: FlagTopics) -> list[FlagChange]:
     return [read_change((record.key or b"").decode(), record.value) for record in topics.records(topics.audit)]
+
+
+def digests(history: list[FlagChange]) -> dict[int, str]:
+    """Return what the state was at each revision."""
+    changes: dict[str, FlagChange] = {}
+    states = {}
+    for change in history:
+        changes[change.name] = change
+        states[change.revision] = digest(changes)
+    return states
 
 
 def test_nothing_is_lost_reordered_or_twice_whoever_dies(tmp_path: Path) -> None:
@@ -86,22 +134,25 @@ def test_nothing_is_lost_reordered_or_twice_whoever_dies(tmp_path: Path) -> None
     folder = tmp_path / "promises"
     folder.mkdir()
     with running_broker(tmp_path / "broker") as broker, FlagTopics(broker.endpoint, tmp_path) as topics:
-        followers = [topics.follower(name=f"follower-{number}") for number in range(4)]
+        followers = [FollowerProcess(topics, folder, f"follower-{number}") for number in range(FOLLOWERS)]
         writers = [WriterProcess(topics, folder, f"writer-{number}") for number in range(WRITERS)]
         try:
             for fault in range(FAULTS):
                 step = (fault + 1) * WRITERS * CHANGES // (FAULTS + 2)
-                wait_until(lambda: sum(len(each.promised()) for each in writers) >= step, "they go on", seconds=300)  # noqa: B023 - waited for here
-                victim = dice.choice(writers)
+                wait_until(lambda: sum(len(each.promised()) for each in writers) >= step, "they go on", seconds=600)  # noqa: B023 - waited for here
+                victim: Mortal = dice.choice(writers) if fault % 2 else dice.choice(followers)
                 if fault % 4 == 3:
                     broker.stop()
                     broker.start()
                 else:
-                    (victim.freeze if fault % 2 else victim.kill_and_start_again)()
-            wait_until(lambda: all(each.process.poll() == 0 for each in writers), "all are done", seconds=600)
+                    (victim.freeze if fault // 2 % 2 else victim.kill_and_start_again)()
+            wait_until(lambda: all(each.process.poll() == 0 for each in writers), "all are done", seconds=900)
+            last = str(max(change.revision for change in audited(topics)))
+            for follower in followers:
+                wait_until(lambda: follower.reached() == last, "it has read everything")  # noqa: B023 - likewise
         finally:
-            for writer in writers:
-                writer.stop()
+            for mortal in [*writers, *followers]:
+                mortal.stop()
 
         history = audited(topics)
         promised = [promise for writer in writers for promise in writer.promised()]
@@ -114,6 +165,10 @@ def test_nothing_is_lost_reordered_or_twice_whoever_dies(tmp_path: Path) -> None
         for record in topics.records():
             assert fold.apply(record.key, record.value, record.offset) is None
         fold.settle()
+        states = digests(history)
+        assert states[fold.revision] == fold.digest
         for follower in followers:
-            wait_until(lambda: follower.snapshot.revision == fold.revision, "it has read everything")  # noqa: B023 - likewise
-            assert follower.snapshot.digest == fold.digest
+            shown = [(int(revision), shown_digest) for revision, shown_digest in follower.shown()]
+            assert shown == sorted(shown)  # never back
+            assert all(states[revision] == state for revision, state in shown)
+            assert shown[-1] == (fold.revision, fold.digest)
