@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,13 +16,12 @@ from openfeature.provider import ProviderStatus
 
 from flags.edits import Edit
 from flags.openfeature import FlagsProvider
-from tests.kit.brokers import running_broker
+from tests.kit.brokers import create_our_topics, running_broker
 from tests.kit.flags import FlagTopics, turn
 from tests.kit.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from openfeature.client import OpenFeatureClient
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 ADA = EvaluationContext("ada", {"plan": "gold"})
 STALE_SECONDS = 1.0
+DOCUMENTATION = Path(__file__).parents[2] / "docs" / "flags.md"
 GOLD = {"conditions": [{"attribute": "plan", "operator": "equals", "values": ["gold"]}]}
 
 
@@ -188,3 +190,14 @@ def test_it_starts_with_the_flags_it_had_though_the_broker_is_away(topics: FlagT
     client = api.get_client()
     assert client.get_boolean_details("caching", True, ADA).flag_metadata["origin"] == "snapshot"  # noqa: FBT003 - likewise
     wait_until(lambda: client.get_provider_status() is ProviderStatus.STALE, "it says how old they may be")
+
+
+def test_the_example_in_the_documentation_runs(
+    kafka: EmbeddedServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    create_our_topics(kafka.endpoint)
+    blocks = re.findall(r"```python\n(.*?)```", DOCUMENTATION.read_text(), re.DOTALL)
+    (example,) = [block for block in blocks if "FlagsProvider" in block]
+    there = example.replace("localhost:9092", kafka.endpoint).replace("flags.json", str(tmp_path / "flags.json"))
+    exec(compile(there, DOCUMENTATION, "exec"), {})  # noqa: S102 - it is ours
+    assert capsys.readouterr().out.split()[:2] == ["True", "on"]
