@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from models.remote.tier import RemoteTier
 
 LABELS = ("greeting", "refund")
-DEADLINE_SECONDS = 0.5
+DEADLINE_SECONDS = 1.0
 BACK_SECONDS = 60.0
 
 
