@@ -150,10 +150,12 @@ def evidence_consumer_config(settings: Settings) -> Config:
 def election_consumer_config(settings: Settings, purpose: str) -> Config:
     """Return the configuration of a consumer that reads nothing: whoever is assigned the partition acts.
 
-    No static member: who stops lets go at once, and who is killed is replaced after a session, be it by itself.
+    No static member: who stops lets go at once, and who is killed is replaced after a session, be it by itself. Who
+    comes leaves whoever acts at it.
     """
     return client_config(settings) | {
         "group.id": f"{settings.worker.group_id}.{purpose}",
+        "partition.assignment.strategy": "cooperative-sticky",
         "enable.auto.commit": False,
         "auto.offset.reset": "latest",
         "session.timeout.ms": _ELECTION_SESSION_MS,

@@ -47,15 +47,17 @@ class Election:
         self._consumer.close()
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        consumer.assign(partitions)
+        consumer.incremental_assign(partitions)
         if partitions:
             consumer.pause(partitions)
             self._is(elected=True)
 
-    def _revoked(self, consumer: Consumer, _partitions: list[TopicPartition]) -> None:
+    def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        if not partitions:
+            return
         self._is(elected=False)
         try:
-            consumer.unassign()
+            consumer.incremental_unassign(partitions)
         except KafkaException as failure:
             _log.info("election_unassign_failed", code=failure.args[0].name())
 
