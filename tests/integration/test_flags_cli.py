@@ -120,3 +120,10 @@ def test_what_the_environment_says_stands_above(broker: str, monkeypatch: pytest
     monkeypatch.setenv("FEATURE_FLAG_CACHING_ENABLED", "off")
     checked = answer(broker, "check", "caching")
     assert (checked["value"], checked["origin"]) == (False, "environment")
+
+
+def test_what_the_environment_says_of_no_flag_is_warned_of(broker: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FEATURE_FLAG_CASHING_ENABLED", "off")
+    listed = flags(broker, "list")
+    assert listed.returncode == 0
+    assert b"there is no flag cashing; did you mean FEATURE_FLAG_CACHING_ENABLED?" in listed.stderr
