@@ -118,6 +118,9 @@ class Metrics:
         self.tier_turns = self._counter(
             "intentstream_tier_texts", "Texts a tier was asked for, by how its turn ended.", "tier", "outcome"
         )
+        self.brown_out = self._gauge(
+            "intentstream_brown_out", "1: utterances wait too long, and adaptive routing asks the rules alone; 0: not."
+        )
         self.flag_usage = self._counter("feature_flag_usage", "Evaluations of a flag.", "flag", "variant")
         self.flags_revision = self._gauge("intentstream_flags_revision", "The last flag change that was applied.")
         self.flag_records_refused = self._counter(

@@ -98,6 +98,9 @@ class Intake(_Section):
     transaction_timeout_seconds: float = Field(5.0, ge=1, le=300, description="Keep it below the session timeout.")
     drain_seconds: float = Field(3.0, ge=0, le=60, description="For batches in flight when partitions are revoked.")
     max_text_characters: int = Field(4_096, ge=1, le=100_000, description="Longer texts become dead letters.")
+    brown_out_after_seconds: float = Field(
+        5.0, ge=0, description="Utterances waiting longer make adaptive routing ask the rules alone; 0: never."
+    )
     review_below_confidence: float = Field(0.5, ge=0, le=1, description="Less sure answers are sent to review.")
 
 
@@ -113,6 +116,15 @@ class Chain(_Section):
     out_of_scope_confidence: float | None = Field(
         None, ge=0, le=1, description="Nothing likelier than this: out of scope; left out: fitted for each tier."
     )
+    tolerated_loss: float = Field(
+        0.002, ge=0, le=1, description="Accuracy that adaptive routing may give up against the best tier, fitting."
+    )
+    escalated_share: float | None = Field(
+        None, ge=0, le=1, description="The share of texts that may go on from the rules, instead of `tolerated_loss`."
+    )
+    out_of_scope_loss: float = Field(
+        0.015, ge=0, le=1, description="Right answers that may be given up to tell what is out of scope, fitting."
+    )
 
 
 class Models(_Section):
@@ -120,6 +132,9 @@ class Models(_Section):
 
     catalogue: Path | None = Field(None, description="A YAML file of intents; left out: the one we ship.")
     threads: int = Field(2, ge=1, le=256, description="Of ONNX Runtime.")
+    promise: float | None = Field(
+        None, ge=0.5, le=0.999, description="Of what needs no review, so much is to be right; left out: no promise."
+    )
 
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")

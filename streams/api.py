@@ -82,17 +82,17 @@ class ClassifyRoute:
         timings = timings_of(decision, queue_seconds=queued)
         result = result_of(received, decision, timings, None)
         self._observer.answered([result])
-        obstacle = await self._publish(result, received)
+        obstacle = await self._publish(result, received, decision.review_below)
         answer = Classified(result=result, published=obstacle is None, not_published_because=obstacle)
         return web.Response(body=msgspec.json.encode(answer), content_type="application/json")
 
-    async def _publish(self, result: Result, received: Received) -> str | None:
+    async def _publish(self, result: Result, received: Received, review_below: float | None) -> str | None:
         """Publish a result, and a review request where people should look; return why that failed."""
         if not self._broker_reachable():
             return "The broker is away."
         time_text = timestamp(time.time())
         records = [encode_result(result, received, None, ANY_PARTITION, time_text)]
-        review = review_request(result, self._settings.review_below_confidence)
+        review = review_request(result, review_below or self._settings.review_below_confidence)
         if review is not None:
             records.append(encode_review(review, received, time_text))
         try:

@@ -32,6 +32,7 @@ from schemas.events import Presence
 from streams.api import ClassifyRoute
 from streams.batcher import Batcher
 from streams.boot import StreamApp, serve
+from streams.brown_out import BrownOut
 from streams.classify import Classify
 from streams.clients import (
     admin_client,
@@ -131,7 +132,10 @@ class Worker:
         catalogue = load_catalogue(settings.models.catalogue or default_catalogue_path())
         self._classifier = Classifier(settings, catalogue, observer=self._observer)
         self._checks = self._new_checks()
-        self._decider = FlaggedClassifier(self._classifier, lambda: self._flags.follower.snapshot, self._observer)
+        self._brown_out = BrownOut(settings.intake.brown_out_after_seconds, self._observer)
+        self._decider = FlaggedClassifier(
+            self._classifier, lambda: self._flags.follower.snapshot, self._observer, self._brown_out
+        )
         self._leased = LeasedDecider(self._decider, self._lease)
         self._codec = DaemonThread("codec")
         self._publisher = Publisher(settings)
@@ -174,6 +178,7 @@ class Worker:
             worker_id=settings.worker.id,
             codec=self._codec,
             observer=self._observer,
+            brown_out=self._brown_out,
         )
 
         async def classify_utterances(batches: StreamT[Batch]) -> None:

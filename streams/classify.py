@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from schemas.events import Result
     from schemas.settings import Intake
     from streams.batches import Batch
+    from streams.brown_out import BrownOut
     from streams.results import Decision
 
 _log = structlog.get_logger(__name__)
@@ -80,16 +81,25 @@ class Classify:
         worker_id: Who we are, for dead letters.
         codec: A thread for decoding and encoding, which would hold up the event loop.
         observer: Who counts.
+        brown_out: Is told how long utterances wait.
     """
 
     def __init__(
-        self, *, decider: Decider, settings: Intake, worker_id: str, codec: Executor, observer: ClassifyObserver
+        self,
+        *,
+        decider: Decider,
+        settings: Intake,
+        worker_id: str,
+        codec: Executor,
+        observer: ClassifyObserver,
+        brown_out: BrownOut | None = None,
     ) -> None:
         self._decider = decider
         self._settings = settings
         self._worker_id = worker_id
         self._codec = codec
         self._observer = observer
+        self._brown_out = brown_out
 
     async def __call__(self, batch: Batch) -> list[Outgoing]:
         """Return what is to be written for a batch: a result or a dead letter for each of its records."""
@@ -116,6 +126,8 @@ class Classify:
         if not requests:
             return outgoing
         begun = time.time()
+        if self._brown_out is not None:
+            self._brown_out.waited(max(_waited(request.record, begun) for request in requests))
         decisions = await self._decider.decide([request.received for request in requests])
         results, encoded = await loop.run_in_executor(self._codec, self._encode, requests, decisions, begun)
         self._observer.answered(results)
@@ -149,7 +161,7 @@ class Classify:
             result = result_of(received, decision, timings, source)
             results.append(result)
             outgoing.append(encode_result(result, received, record.key(), source.partition, time_text))
-            review = review_request(result, self._settings.review_below_confidence)
+            review = review_request(result, decision.review_below or self._settings.review_below_confidence)
             if review is not None:
                 outgoing.append(encode_review(review, received, time_text))
         return results, outgoing
@@ -179,6 +191,11 @@ class Classify:
             time_text=timestamp(time.time()),
         )
         return Outgoing(DEAD_LETTERS, value, key, ANY_PARTITION, reasons)
+
+
+def _waited(record: Message, now: float) -> float:
+    """Return the seconds since a record's timestamp, by Unix time."""
+    return max(0.0, now - record.timestamp()[1] / 1000)
 
 
 def _check_key(key: bytes | None) -> None:

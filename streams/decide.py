@@ -6,9 +6,13 @@ import time
 from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+import msgspec
+import structlog
+
 from flags.compiling import Reason
 from flags.evaluation import Context, utterance_attributes
 from flags.experiments.assignment import Experiments
+from health.logs import describe_fault
 from models.router import choose_strategy, route
 from schemas.events import Utterance
 from schemas.strategies import Strategy
@@ -18,10 +22,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping, Sequence
 
     from flags.evaluation import Snapshot
+    from models.answer import Answer
     from models.classifier import Classifier
     from models.router import Route
     from schemas.cloudevents import Received
+    from streams.brown_out import BrownOut
 
+_log = structlog.get_logger(__name__)
 
 FLAGS = (
     "adaptive_routing",
@@ -37,6 +44,8 @@ FLAGS = (
 
 _NOBODY = Utterance(text="-")
 
+_BROWN_OUT = "brown-out: utterances wait, and the first answer stands"
+
 _MOST_PORTIONS = 8
 """Of a batch whose users are being compared; each costs a call of the cache and of the tiers."""
 
@@ -46,6 +55,9 @@ class FlagsObserver(Protocol):
 
     def flag_evaluated(self, flag: str, variant: str, utterances: int) -> None:
         """Count what a flag was for so many utterances."""
+
+    def unexpected(self, guard: str) -> None:
+        """Count an error that only a guard which catches all has caught."""
 
 
 class _Way(NamedTuple):
@@ -76,14 +88,20 @@ class FlaggedClassifier:
         classifier: What answers.
         flags: Returns the flags as they stand; asked once a batch, so that a batch sees one state.
         observer: Who counts, if anyone does.
+        brown_out: Says when adaptive routing is to go no further than the rules.
     """
 
     def __init__(
-        self, classifier: Classifier, flags: Callable[[], Snapshot], observer: FlagsObserver | None = None
+        self,
+        classifier: Classifier,
+        flags: Callable[[], Snapshot],
+        observer: FlagsObserver | None = None,
+        brown_out: BrownOut | None = None,
     ) -> None:
         self._classifier = classifier
         self._flags = flags
         self._observer = observer
+        self._brown_out = brown_out
 
     def tiers_wanted(self) -> tuple[str, ...]:
         """Return the tiers that the flags put into the chain for users nobody singled out."""
@@ -93,7 +111,7 @@ class FlaggedClassifier:
     async def decide(self, utterances: Sequence[Received]) -> list[Decision]:
         """Return one decision for each utterance, in their order."""
         flags, release, begun = self._flags(), self._classifier.release, time.monotonic()
-        askers = _askers(flags, utterances)
+        askers = self._askers(flags, utterances)
         rows: defaultdict[_Way, list[int]] = defaultdict(list)
         for row, asker in enumerate(askers):
             rows[asker.way].append(row)
@@ -101,9 +119,10 @@ class FlaggedClassifier:
         for way, those in _portions(rows, compared=bool(flags.compared)):
             waited = time.monotonic() - begun
             texts = [utterances[row].utterance.text for row in those]
-            answers = await self._classifier.classify(texts, way.route, caching=way.caching)
+            answers = await self._answers(texts, way)
             took = time.monotonic() - begun - waited
             strategy = way.route.strategy.value
+            review_below = self._classifier.review_below(way.route)
             self._count(way, len(those))
             for row, answer in zip(those, answers, strict=True):
                 decisions[row] = Decision(
@@ -116,13 +135,49 @@ class FlaggedClassifier:
                     waited_seconds=waited,
                     classify_seconds=took,
                     compute_seconds=took / len(those),
+                    review_below=review_below,
                 )
         return [decisions[row] for row in range(len(utterances))]
 
+    def _askers(self, flags: Snapshot, utterances: Sequence[Received]) -> list[_Asker]:
+        """Return which way each goes; where finding that out fails, everyone goes the standard one."""
+        try:
+            return _askers(flags, utterances)
+        except Exception as error:  # noqa: BLE001 - the guard of routing: an utterance is answered whatever its way
+            _log.error("routing_failed", utterances=len(utterances), **describe_fault(error))
+            if self._observer is not None:
+                self._observer.unexpected("routing")
+            return [_STANDARD] * len(utterances)
+
+    async def _answers(self, texts: Sequence[str], way: _Way) -> list[Answer]:
+        """Return one answer a text; in a brown-out adaptive routing lets the first tier's stand, and says so."""
+        if self._brown_out is None or not self._brown_out.active or way.route.strategy is not Strategy.ADAPTIVE:
+            return await self._classifier.classify(texts, way.route, caching=way.caching)
+        spared = way.route._replace(escalate=False)
+        return _spared(await self._classifier.classify(texts, spared, caching=way.caching))
+
     def _count(self, way: _Way, utterances: int) -> None:
         if self._observer is not None:
-            for flag, state in zip(FLAGS, way.states, strict=True):
+            for flag, state in zip(FLAGS, way.states, strict=False):
                 self._observer.flag_evaluated(flag, "on" if state else "off", utterances)
+
+
+_STANDARD = _Asker(
+    _Way(route(Strategy.STANDARD, distilbert=False, zero_shot=True), caching=True, states=()), exposures={}, arm=None
+)
+"""What everyone gets while nobody can say who is to get what; no flag is counted for it."""
+
+
+def _spared(answers: Sequence[Answer]) -> list[Answer]:
+    """Say of each answer that it stands because utterances wait."""
+    return [
+        msgspec.structs.replace(
+            answer, tried=(*answer.tried[:-1], msgspec.structs.replace(answer.tried[-1], reason=_BROWN_OUT))
+        )
+        if answer.tried
+        else answer
+        for answer in answers
+    ]
 
 
 def _askers(flags: Snapshot, utterances: Sequence[Received]) -> list[_Asker]:

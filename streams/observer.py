@@ -97,6 +97,10 @@ class StreamObserver:
         """Count an error that only a guard which catches all has caught."""
         self._metrics.unexpected_errors.labels(guard).inc()
 
+    def browned_out(self, *, active: bool) -> None:
+        """Show whether utterances are spared the dearer tiers."""
+        self._metrics.brown_out.set(active)
+
     def flag_evaluated(self, flag: str, variant: str, utterances: int) -> None:
         """Count what a flag was for so many utterances."""
         self._metrics.flag_usage.labels(flag, variant).inc(utterances)

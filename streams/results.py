@@ -35,6 +35,7 @@ class Decision(NamedTuple):
         waited_seconds: For those of the batch that went other ways.
         classify_seconds: What its own way took, for all who went it together.
         compute_seconds: Its share of that.
+        review_below: How sure the answer must be to need no person; None: as the settings say.
     """
 
     answer: Answer
@@ -46,6 +47,7 @@ class Decision(NamedTuple):
     waited_seconds: float = 0.0
     classify_seconds: float = 0.0
     compute_seconds: float = 0.0
+    review_below: float | None = None
 
 
 def _sourceless_id(utterance_id: str) -> str:

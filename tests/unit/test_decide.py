@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, cast
 from flags.evaluation import Snapshot
 from models.answer import Answer
 from schemas.cloudevents import Received
-from schemas.events import Condition, FlagChange, Guardrail, Rollout, Rule, Utterance
+from schemas.events import Attempt, Condition, FlagChange, Guardrail, Outcome, Rollout, Rule, Utterance
 from schemas.strategies import Strategy
+from streams.brown_out import BrownOut
 from streams.decide import FlaggedClassifier
 
 if TYPE_CHECKING:
@@ -23,6 +24,9 @@ class Echo:
     """A classifier whose intent is the text."""
 
     release = "r1"
+
+    def review_below(self, _: Route) -> float | None:
+        return None
 
     def __init__(self) -> None:
         self.calls: list[tuple[Strategy, tuple[str, ...], bool]] = []
@@ -46,6 +50,9 @@ class Counts(dict[tuple[str, str], int]):
 
     def flag_evaluated(self, flag: str, variant: str, utterances: int) -> None:
         self[flag, variant] = self.get((flag, variant), 0) + utterances
+
+    def unexpected(self, guard: str) -> None:
+        self["unexpected", guard] = self.get(("unexpected", guard), 0) + 1
 
 
 def said(text: str, user: str | None) -> Received:
@@ -149,3 +156,64 @@ async def test_a_slow_way_is_not_laid_at_the_door_of_those_who_went_another() ->
     hasty, calm = await decider.decide([said("a", "hasty"), said("b", "calm")])
     assert hasty.classify_seconds >= 0.05 > calm.classify_seconds
     assert calm.waited_seconds >= 0.05 > hasty.waited_seconds
+
+
+class Careful(Echo):
+    """A classifier that asks the next tier where it may, and says so."""
+
+    async def classify(self, texts: Sequence[str], route: Route, *, caching: bool) -> list[Answer]:
+        del caching
+        tiers = route.order[:2] if route.escalate else route.order[:1]
+        tried = tuple(Attempt(tier=tier, outcome=Outcome.ANSWERED) for tier in tiers)
+        return [Answer(intent=text, confidence=0.4, tier=tiers[-1], tried=tried) for text in texts]
+
+
+class Shown:
+    """An observer that notes when brown-outs began and ended."""
+
+    def __init__(self) -> None:
+        self.states: list[bool] = []
+
+    def browned_out(self, *, active: bool) -> None:
+        self.states.append(active)
+
+
+async def test_while_utterances_wait_adaptive_routing_lets_the_rules_stand_and_says_so() -> None:
+    shown = Shown()
+    brown_out = BrownOut(2.0, shown)
+    decider = FlaggedClassifier(cast("Any", Careful()), Snapshot, brown_out=brown_out)
+    tiers, reasons = [], []
+    for waited in (0.1, 2.1, 1.0, 0.4):
+        brown_out.waited(waited)
+        [decision] = await decider.decide([said("a", None)])
+        tiers.append(decision.answer.tier)
+        reasons.append(decision.answer.tried[-1].reason or "")
+    assert tiers == ["zero_shot", "rules", "rules", "zero_shot"]
+    assert ["brown-out" in reason for reason in reasons] == [False, True, True, False]
+    assert shown.states == [True, False]
+
+
+async def test_a_brown_out_spares_nobody_who_asked_for_quality() -> None:
+    brown_out = BrownOut(1.0)
+    brown_out.waited(60.0)
+    decider = FlaggedClassifier(cast("Any", Careful()), lambda: Snapshot({"quality_mode": True}), brown_out=brown_out)
+    [decision] = await decider.decide([said("a", None)])
+    assert len(decision.answer.tried) == 2
+
+
+def test_without_a_limit_there_is_no_brown_out() -> None:
+    brown_out = BrownOut(0.0)
+    brown_out.waited(1e9)
+    assert not brown_out.active
+
+
+async def test_where_routing_fails_everyone_goes_the_standard_way() -> None:
+    class Broken(Snapshot):
+        def enabled(self, *_: object) -> bool:
+            raise RuntimeError
+
+    counts = Counts()
+    decider = FlaggedClassifier(cast("Any", Echo()), Broken, counts)
+    decisions = await decider.decide([said("a", None), said("b", "ada")])
+    assert [(each.answer.intent, each.strategy) for each in decisions] == [("a", "standard"), ("b", "standard")]
+    assert counts == {("unexpected", "routing"): 1}

@@ -63,6 +63,9 @@ class Echo:
 
     release = "r1"
 
+    def review_below(self, _: Route) -> float | None:
+        return None
+
     def __init__(self) -> None:
         self.calls: list[tuple[str, int]] = []
 
