@@ -103,7 +103,10 @@ class Comparison:
 
     def arm(self, variant: str) -> Arm:
         """Return what is known of those with a variant."""
-        return self.arms.setdefault(variant, Arm())
+        arm = self.arms.get(variant)
+        if arm is None:
+            arm = self.arms[variant] = Arm()
+        return arm
 
     def see_result(self, result: SeenResult, at_seconds: float) -> None:
         """Count a result, if it belongs here.

@@ -36,7 +36,7 @@ _by_option = click.option("--by", "changed_by", help="Who does it; left out: who
 
 @click.group
 def command() -> None:
-    """Let flags climb by themselves, and see how they fare."""
+    """Let flags climb by themselves while their guardrails hold."""
 
 
 @command.command("start")

@@ -6,11 +6,13 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from flags.changelog import Fold
 from flags.edits import Edit, flag_state, propose
 from flags.errors import InvalidFlagError, PreconditionFailedError
-from flags.rollouts.acts import Author, Plan, abort, climb, pause, resume, roll_back, start
+from flags.rollouts.acts import Author, Plan, abort, climb, pause, resume, roll_back, share, start
 from schemas.events import FlagChange, Guardrail, Rollout, Variant
 
 ADA = Author(changed_by="ada", reason="a test", now="2026-11-23T09:00:00Z")
@@ -255,3 +257,40 @@ def test_a_record_in_which_a_running_rollout_and_its_flag_disagree_does_not_coun
         refusal = log.fold.apply(b"distilbert_model", msgspec.json.encode(record), 2)
         assert refusal is not None
         assert refusal.code == "invalid_change"
+
+
+STEPS = st.lists(st.integers(1, 100), min_size=1, max_size=5, unique=True).map(
+    lambda those: tuple(float(each) for each in sorted(those))
+)
+BY_HAND = st.one_of(
+    st.fixed_dictionaries({"rollout_percentage": st.integers(0, 100).map(float)}),
+    st.fixed_dictionaries({"enabled": st.booleans()}),
+    st.fixed_dictionaries({"killed": st.booleans()}),
+    st.fixed_dictionaries({"description": st.text(max_size=5)}),
+)
+
+
+@settings(deadline=None)
+@given(steps=STEPS, moves=st.lists(st.one_of(st.sampled_from([pause, resume, climb, abort, roll_back]), BY_HAND)))
+def test_whatever_is_done_in_whichever_order_nobody_loses_a_flag_but_by_hand_or_when_it_ends(
+    steps: tuple[float, ...], moves: list[Any]
+) -> None:
+    log = Log()
+    before = log.start(Plan(steps=steps))
+    for move in moves:
+        if isinstance(move, dict):
+            before = log.set(**move)
+            continue
+        try:
+            now = log.write(move(before, ADA))
+        except InvalidFlagError:
+            continue
+        state = rollout_of(now).state
+        if state in {"aborted", "rolled_back"}:
+            assert now.rollout_percentage == 0
+        else:
+            assert share(now) >= share(before)
+        if state == "running":
+            assert (now.enabled, now.killed, now.rollout_percentage) == (True, False, steps[rollout_of(now).step])
+            assert now.rollout_percentage < 100
+        before = now
