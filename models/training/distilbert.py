@@ -7,7 +7,6 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import msgspec
-import numpy as np
 
 from models.calibration import calibration_error
 from models.distilbert import BLEND_FILE, LABELS_FILE, LEXICAL_FILE, TOKENIZER_FILE, DistilbertModel, open_session
@@ -17,7 +16,6 @@ from models.release import Provenance
 from models.tokens import TextTokenizer
 from models.training.blending import fit_blend
 from models.training.device import best_device
-from models.training.examples import Examples
 from models.training.export import export_onnx
 from models.training.fine_tuning import FineTuning, Labelled, Outcome
 from models.training.lexical import train_lexical
@@ -27,6 +25,8 @@ from models.training.temperature import fit_temperature
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    import numpy as np
 
     from models.catalogue import Catalogue
     from models.prediction import Probabilities
@@ -131,9 +131,10 @@ class Training:
         _write(folder / LABELS_FILE, Labels(labels=self._labels, temperature=temperature))
         if not enough:
             return
-        held_out = train_lexical(self._corpus.train).logits(validation.texts)
-        _write(folder / BLEND_FILE, fit_blend(logits, held_out, validation.truth))
-        train_lexical(_both(self._corpus.train, validation)).save(folder / LEXICAL_FILE)
+        # Not on the validation texts, too: thresholds are fitted by what the release says of those.
+        lexical = train_lexical(self._corpus.train)
+        _write(folder / BLEND_FILE, fit_blend(logits, lexical.logits(validation.texts), validation.truth))
+        lexical.save(folder / LEXICAL_FILE)
 
     def _metrics(self, folder: Path, outcome: Outcome) -> dict[str, float]:
         metrics = {
@@ -170,10 +171,6 @@ def test_metrics(rows: Probabilities, truth: np.ndarray[tuple[int], np.dtype[np.
         return metrics
     likely = rows[:, :beyond].max(axis=1)
     return metrics | {"test_oos_auroc": area_under_roc(likely[inside], likely[~inside])}
-
-
-def _both(first: Examples, second: Examples) -> Examples:
-    return Examples([*first.texts, *second.texts], np.concatenate((first.truth, second.truth)), first.classes)
 
 
 def _write(file: Path, content: msgspec.Struct) -> None:
