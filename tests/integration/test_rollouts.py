@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from infra.embedded.server import EmbeddedServer
+
 PLAN = Plan(
     steps=(10.0, 25.0, 50.0, 75.0, 100.0),
     guardrails=(Guardrail(metric="error_rate"), Guardrail(metric="degraded_rate")),
@@ -134,15 +136,15 @@ class Fleet:
 
 
 @pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
     with running_broker(tmp_path_factory.mktemp("kafka")) as server:
         create_our_topics(server.endpoint, 2)
-        yield server.endpoint
+        yield server
 
 
 @pytest.fixture
-def fleet(broker: str, tmp_path: Path) -> Iterator[Fleet]:
-    with Fleet(broker, tmp_path, tmp_path.name) as fleet:
+def fleet(server: EmbeddedServer, tmp_path: Path) -> Iterator[Fleet]:
+    with Fleet(server.endpoint, tmp_path, tmp_path.name) as fleet:
         yield fleet
 
 
@@ -210,6 +212,24 @@ def test_a_slower_flag_is_rolled_back(fleet: Fleet) -> None:
     fleet.start("slow", Plan(steps=(25.0, 100.0), guardrails=(guardrail,), step_seconds=3_600.0))
     with fleet.audience("slow", fate, per_second=1_000):
         wait_until(lambda: fleet.state("slow") == "rolled_back", "it is rolled back", seconds=60)
+
+
+def test_while_the_broker_is_away_it_holds_and_afterwards_goes_on(fleet: Fleet, server: EmbeddedServer) -> None:
+    judged, seconds = Judged(), 12.0
+    fleet.candidate(judged)
+    begun = time.monotonic()
+    fleet.start("cut_off", msgspec.structs.replace(PLAN, steps=(50.0, 100.0), step_seconds=seconds))
+    with fleet.audience("cut_off", harmless):
+        wait_until(lambda: any(look.treated > 4_000 for look in judged.looks_at("cut_off")), "there is enough to go on")
+    server.suspend()
+    try:
+        wait_until(lambda: time.monotonic() - begun > seconds + 1, "its time has come")
+        wait_until(lambda: judged.of("cut_off")[-1].why.endswith(" s behind"), "it is known that nothing is known")
+        assert judged.of("cut_off")[-1].verdict is Verdict.HOLD
+    finally:
+        server.resume()
+    assert fleet.state("cut_off") == "running"
+    wait_until(lambda: fleet.state("cut_off") == "finished", "it goes on")
 
 
 def test_a_dry_run_says_what_it_would_do_and_does_nothing(fleet: Fleet) -> None:
