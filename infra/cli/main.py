@@ -44,6 +44,7 @@ SUMMARIES = {
     "catalogue": "Check a catalogue of intents, or list it.",
     "settings": "Show every setting, its value and where it is set.",
     "doctor": "Check everything a worker needs and say what to do.",
+    "evaluate": "Measure the tiers and strategies on labelled texts.",
     "bench": "Measure this machine against others' work.",
 }
 """What `--help` says of each command; its module has the same name and calls it `command`."""
