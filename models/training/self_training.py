@@ -10,15 +10,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-import msgspec
 import numpy as np
 from scipy.optimize import brentq
 
 from models.calibration import softmax
 from models.text import normalise
 from models.training.examples import Examples, examples_of
+from models.training.folds import deal
 from models.training.hybrid import make_hybrid
-from models.zero_shot import ZeroShotModel
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
 
     from models.catalogue import Catalogue
     from models.prediction import Probabilities
+    from models.zero_shot import ZeroShotModel
 
     Embeddings = npt.NDArray[np.float32]
 
@@ -76,28 +76,31 @@ def refine(catalogue: Catalogue, model: ZeroShotModel, unlabelled: Sequence[str]
     examples = examples_of(catalogue, descriptions=True)
     known = model.encoder.embed(examples.texts)
     intents = len(catalogue.intents)
+    before = softmax(model.logits(texts, traffic), model.head.temperature)
+    sure = float(before.max(axis=1).mean())
     if any(intent.examples for intent in catalogue.intents):
-        before = softmax(model.logits(texts, traffic), model.head.temperature)
         guess = _guess_of(evened(np.log(np.maximum(before[:, :-1], 1e-12))))
-        learnt, known_weight, sure = np.ones(len(texts), np.bool_), _EXAMPLE_WEIGHT, float(before.max(axis=1).mean())
+        learnt, weight = np.ones(len(texts), np.bool_), _EXAMPLE_WEIGHT
     else:
         guess = _guess_of(cluster(known, examples.truth, traffic, intents))
-        learnt, known_weight, sure = _surest(guess, intents), _NAME_WEIGHT, float(guess.confidence.mean())
-    lesson = Examples(
-        [*examples.texts, *(text for text, taken in zip(texts, learnt, strict=True) if taken)],
-        np.concatenate((examples.truth, guess.columns[learnt])),
-        intents + 1,
-    )
-    student = make_hybrid(
-        model.encoder,
-        lesson,
-        np.concatenate((known, traffic[learnt])),
-        temperature=1.0,
-        weights_of_texts=np.concatenate((np.full(len(known), known_weight), guess.confidence[learnt])),
-    )
-    temperature = _temperature_for(student.logits(texts, traffic), sure)
-    head = msgspec.structs.replace(student.head, temperature=temperature)
-    return ZeroShotModel(model.encoder, head, student.lexical)
+        learnt, weight = _surest(guess, intents), _NAME_WEIGHT
+        # Names alone are too humble, and clusters too proud.
+        sure = (sure + float(guess.confidence.mean())) / 2
+
+    def student(taken: npt.NDArray[np.bool_], temperature: float) -> ZeroShotModel:
+        lesson = Examples(
+            [*examples.texts, *(text for text, chosen in zip(texts, taken, strict=True) if chosen)],
+            np.concatenate((examples.truth, guess.columns[taken])),
+            intents + 1,
+        )
+        weights = np.concatenate((np.full(len(known), weight), guess.confidence[taken]))
+        embeddings = np.concatenate((known, traffic[taken]))
+        return make_hybrid(model.encoder, lesson, embeddings, temperature=temperature, weights_of_texts=weights)
+
+    out = deal(guess.columns) == 0
+    asked = [text for text, held_out in zip(texts, out, strict=True) if held_out]
+    temperature = _temperature_for(student(learnt & ~out, 1.0).logits(asked, traffic[out]), sure)
+    return student(learnt, temperature)
 
 
 def cluster(names: Embeddings, truth: npt.NDArray[np.intp], traffic: Embeddings, intents: int) -> Probabilities:
@@ -151,7 +154,12 @@ def _surest(guess: _Guess, intents: int) -> npt.NDArray[np.bool_]:
 
 
 def _temperature_for(logits: npt.NDArray[np.float32], sure: float) -> float:
-    """Return the temperature at which the mean confidence is this: a student is no surer than its teacher was."""
+    """Return the temperature at which the mean confidence is this: a student is no surer than its teacher was.
+
+    Args:
+        logits: Of texts that the student did not learn from, shape (texts, classes).
+        sure: The teacher's mean confidence.
+    """
 
     def excess(log_temperature: float) -> float:
         return float(softmax(logits.copy(), float(np.exp(log_temperature))).max(axis=1).mean()) - sure
