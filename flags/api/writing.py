@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from schemas.events import FlagChange
 
 MOST_WAIT_SECONDS = 60.0
-_WAIT_SECONDS = 5.0
+_WAIT_SECONDS = 10.0
 
 _BUILT_IN = frozenset(flag.name for flag in DEFINITIONS)
 _NOBODY = "nobody"

@@ -37,7 +37,7 @@ _WAITING = (
         "timeout_seconds",
         "query",
         "How long to wait at most.",
-        {"type": "number", "exclusiveMinimum": 0, "maximum": MOST_WAIT_SECONDS, "default": 5},
+        {"type": "number", "exclusiveMinimum": 0, "maximum": MOST_WAIT_SECONDS, "default": 10},
     ),
 )
 
