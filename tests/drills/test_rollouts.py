@@ -134,6 +134,10 @@ def test_who_takes_over_from_a_killed_controller_climbs_on_where_it_left_off(
         plan = ("--steps", "25,50,75,100", "--step-seconds", "2", "--step-utterances", "500")
         rollout(broker, "start", "beta", *plan, "--guardrail", "error_rate=1.5", "--reason", "Try it")
         wait_until(lambda: any(said(worker, "rollout_moved") for worker in workers), "it climbs", seconds=120)
+        for worker in workers:  # whichever of them runs it
+            shown = json.loads(worker.get("/api/v1/rollouts/beta"))
+            assert (shown["flag"], shown["rollout"]["state"]) == ("beta", "running")
+            assert shown["verdict"] is not None
         active = next(worker for worker in workers if said(worker, "rollout_moved"))
         other = next(worker for worker in workers if worker is not active)
         active.kill()
