@@ -137,7 +137,7 @@ def quality_measures(judged: Judged) -> dict[str, float]:
 def promise_measures(
     judged: Judged, policy: Policy, strategy: str, candidates: npt.NDArray[np.bool_]
 ) -> dict[str, float]:
-    """Return what is left to people where 99 % of what is not is to be right.
+    """Return what is left to people where 99 % of what is not is to be right; of texts in scope, but for the last.
 
     Args:
         judged: The answers.
@@ -145,16 +145,18 @@ def promise_measures(
         strategy: Whose threshold counts.
         candidates: Shape (texts,), whether the right answer is among the three shown.
     """
-    right = judged.answered == judged.truth
-    measures = {"coverage_at_99_at_best": coverage_at(PROMISE, judged.confidence, right)}
+    right, inside = judged.answered == judged.truth, judged.truth < len(judged.labels)
+    measures = {"coverage_at_99_at_best": coverage_at(PROMISE, judged.confidence[inside], right[inside])}
     if policy.promise != PROMISE or strategy not in policy.automatic:
         return measures
     alone = judged.confidence >= policy.automatic[strategy]
-    measures["coverage_at_99"] = float(alone.mean())
-    if alone.any():
-        measures["accuracy_at_99"] = float(right[alone].mean())
-    if not alone.all():
-        measures["review_choices_recall"] = float(candidates[~alone].mean())
+    measures["coverage_at_99"] = float(alone[inside].mean())
+    if (alone & inside).any():
+        measures["accuracy_at_99"] = float(right[alone & inside].mean())
+    if (inside & ~alone).any():
+        measures["review_choices_recall"] = float(candidates[inside & ~alone].mean())
+    if not inside.all():
+        measures["oos_not_reviewed_at_99"] = float((alone & ~right)[~inside].mean())
     return measures
 
 

@@ -49,7 +49,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """All of it.
 
     Attributes:
-        tiers: By name; one that is not among them could not be put to the test.
+        tiers: By name, the best first; one that is not among them could not be put to the test.
         texts: How many held-out texts it was fitted on.
         corpus: Digest of the corpus they came from; empty where they were a catalogue's examples.
         promise: The share of right answers that `automatic` stands for.
@@ -105,10 +105,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, dict=True):
                 first = DISTILBERT
             case Strategy.STANDARD:
                 first = ""
-        return tuple(sorted(route.order, key=lambda name: (name != first, -self._worth(name))))
-
-    def _worth(self, name: str) -> float:
-        return self.tiers[name].accuracy if name in self.tiers else 1.0
+        ranks = {name: rank for rank, name in enumerate(self.tiers)}
+        return tuple(sorted(route.order, key=lambda name: (name != first, ranks.get(name, -1))))
 
     def _thresholds(self, name: str, order: tuple[str, ...]) -> Thresholds:
         """Return what lets a tier's answer stand; it need not be sure where those behind it are no better."""

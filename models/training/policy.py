@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from models.policy import Policy, TierPolicy
-from models.router import DISTILBERT, ZERO_SHOT, route
+from models.router import DISTILBERT, RULES, ZERO_SHOT, route
 from models.training.calibration import LeftOut, fit_calibration
 from models.training.promise import least_choice, least_confidence
 from schemas.strategies import Strategy
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     Rows = Mapping[str, Probabilities]
     Truth = npt.NDArray[np.intp]
+
+_STANDARD_ERRORS = 2.0
 
 PROMISE = 0.99
 """What is promised where nobody asks for another."""
@@ -71,9 +73,10 @@ def fit_policy(held_out: Rows, truth: Truth, targets: Targets, left_out: Mapping
     calibrations = {name: fit_calibration(rows, truth, left_out.get(name)) for name, rows in held_out.items()}
     calibrated = {name: calibrations[name].apply(rows) for name, rows in held_out.items()}
     right = {name: (rows[:, :-1].argmax(axis=1) == truth)[within] for name, rows in calibrated.items()}
+    ranking = _ranking(right)
     tiers = {}
-    for name, rows in calibrated.items():
-        better = [other for other in right if right[other].mean() > right[name].mean()]
+    for place, name in enumerate(ranking):
+        rows, better = calibrated[name], ranking[:place]
         confidence = rows[within].max(axis=1)
         tiers[name] = TierPolicy(
             accuracy=round(float(right[name].mean()), 4),
@@ -83,6 +86,27 @@ def fit_policy(held_out: Rows, truth: Truth, targets: Targets, left_out: Mapping
         )
     policy = Policy(tiers=tiers, texts=len(truth), promise=targets.promise)
     return _with_promises(policy, held_out, truth)
+
+
+def _ranking(right: Mapping[str, npt.NDArray[np.bool_]]) -> list[str]:
+    """Return the tiers, the best first; a cheaper one is better only where that is more than chance.
+
+    Args:
+        right: By tier, shape (texts,), whether its best intent is right.
+    """
+    ranking: list[str] = []
+    for name in (each for each in (DISTILBERT, ZERO_SHOT, RULES) if each in right):
+        place = len(ranking)
+        while place and _is_better(right[name], right[ranking[place - 1]]):
+            place -= 1
+        ranking.insert(place, name)
+    return ranking
+
+
+def _is_better(right: npt.NDArray[np.bool_], other: npt.NDArray[np.bool_]) -> bool:
+    """Say whether one is right more often on the same texts, by more than two standard errors of the difference."""
+    only, only_other = int((right & ~other).sum()), int((other & ~right).sum())
+    return only - only_other > _STANDARD_ERRORS * math.sqrt(only + only_other)
 
 
 def stand(policy: Policy, strategy: Strategy, held_out: Rows) -> Standing:

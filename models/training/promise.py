@@ -23,14 +23,17 @@ NEVER = 1.01
 """A confidence that no answer has."""
 
 _STEPS = 200
+_STARTS = 4
+"""Sequences of thresholds, each with its part of the risk: one that began among the fewest answers would end at the
+first slip among the surest, however good the rest."""
 
 
 def least_confidence(confidence: npt.NDArray[np.float32], right: npt.NDArray[np.bool_], promise: float) -> float:
     """Return how sure an answer must be so that of those as sure or surer at least a share `promise` is right.
 
     Thresholds are tried from the surest down, each by an exact binomial test, until the first that fails; so the
-    chance that the one returned breaks the promise is at most `RISK` (fixed-sequence testing: Angelopoulos et al.
-    2021, arXiv 2110.01052).
+    chance that the one returned breaks the promise is at most `RISK` (fixed-sequence testing with several starts:
+    Angelopoulos et al. 2021, arXiv 2110.01052).
 
     Args:
         confidence: Shape (texts,), of answers to held-out texts.
@@ -41,16 +44,24 @@ def least_confidence(confidence: npt.NDArray[np.float32], right: npt.NDArray[np.
         A confidence; `NEVER` where there are too few texts or too many errors to promise anything.
     """
     order = np.argsort(-confidence, kind="stable")
-    errors, sorted_confidence = np.cumsum(~right[order]), confidence[order]
-    fewest = math.ceil(math.log(RISK) / math.log(promise))
-    kept = NEVER
-    for count in np.unique(np.linspace(fewest, len(order), _STEPS, dtype=np.intp)) if fewest <= len(order) else ():
-        threshold = float(sorted_confidence[count - 1])
-        reached = int(np.searchsorted(-sorted_confidence, -threshold, side="right"))  # those as sure go with it
-        if binom.cdf(errors[reached - 1], reached, 1 - promise) > RISK:
-            break
-        kept = threshold
-    return kept
+    errors, descending = np.cumsum(~right[order]), confidence[order]
+    risk = RISK / _STARTS
+    fewest = math.ceil(math.log(risk) / math.log(promise))
+    if fewest > len(order):
+        return NEVER
+    # Those as sure as the last of them go with it, so that the thresholds are told by the confidences alone.
+    counts = np.linspace(fewest, len(order), _STEPS, dtype=np.intp)
+    counts = np.unique(np.searchsorted(-descending, -descending[counts - 1], side="right"))
+    kept = binom.cdf(errors[counts - 1], counts, 1 - promise) <= risk
+    furthest = max(_run(kept, start) for start in np.linspace(0, len(counts), _STARTS, endpoint=False, dtype=np.intp))
+    return float(descending[counts[furthest] - 1]) if furthest >= 0 else NEVER
+
+
+def _run(kept: npt.NDArray[np.bool_], start: int) -> int:
+    """Return the last of the tests that passed one after another from a start on; -1 where the first failed."""
+    failed = np.flatnonzero(~kept[start:])
+    end = start + int(failed[0]) if len(failed) else len(kept)
+    return end - 1 if end > start else -1
 
 
 def least_choice(probabilities: Probabilities, truth: npt.NDArray[np.intp], promise: float) -> float:

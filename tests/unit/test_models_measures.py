@@ -32,8 +32,8 @@ def test_area_under_roc_at_its_ends(inside: list[float], outside: list[float], a
 def test_precision_and_recall_of_each_intent() -> None:
     truth, answered = np.array([0, 0, 0, 1, 2]), np.array([0, 0, 1, 1, 1])
     first, second, third = intent_qualities(truth, answered, 3)
-    assert (first.texts, first.precision, first.recall) == (3, 1.0, pytest.approx(2 / 3))
-    assert (second.texts, second.precision, second.recall, second.f1) == (1, pytest.approx(1 / 3), 1.0, 0.5)
+    assert first == pytest.approx((3, 1.0, 2 / 3, 0.8))
+    assert second == pytest.approx((1, 1 / 3, 1.0, 0.5))
     assert third == (1, 0.0, 0.0, 0.0)
 
 

@@ -134,6 +134,16 @@ def test_tolerating_more_loss_asks_the_better_tier_less(
     assert shares[0] > shares[-1]
 
 
+def test_a_cheaper_tier_that_is_better_by_chance_alone_is_not_put_before_a_dearer_one() -> None:
+    truth = truths(500)
+    alike = {RULES: said(truth, 3.0, seed=1), ZERO_SHOT: said(truth, 3.0, seed=2)}
+    far_better = {RULES: said(truth, 5.0, seed=1), ZERO_SHOT: said(truth, 1.0, seed=2)}
+    assert [next(iter(fit_policy(rows, truth, Targets(), {}).tiers)) for rows in (alike, far_better)] == [
+        ZERO_SHOT,
+        RULES,
+    ]
+
+
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.5])
 def test_a_target_cost_is_a_share_of_texts_that_go_on(
     held_out: tuple[dict[str, Probabilities], npt.NDArray[np.intp]], share: float
@@ -175,9 +185,9 @@ def test_without_a_policy_a_route_stays_as_it_is() -> None:
 
 RANKED = Policy(
     tiers={
-        RULES: TierPolicy(accuracy=0.9, sure_before={ZERO_SHOT: 0.7, DISTILBERT: 0.8}),
-        ZERO_SHOT: TierPolicy(accuracy=0.93, sure_before={DISTILBERT: 0.95}),
         DISTILBERT: TierPolicy(accuracy=0.96),
+        ZERO_SHOT: TierPolicy(accuracy=0.93, sure_before={DISTILBERT: 0.95}),
+        RULES: TierPolicy(accuracy=0.9, sure_before={ZERO_SHOT: 0.7, DISTILBERT: 0.8}),
     },
     texts=1000,
 )
@@ -200,7 +210,7 @@ def test_where_the_rules_are_best_standard_asks_them_first() -> None:
 
 
 def test_a_tier_that_was_never_put_to_the_test_is_taken_for_the_best() -> None:
-    policy = Policy(tiers={name: RANKED.tiers[name] for name in (RULES, ZERO_SHOT)}, texts=100)
+    policy = Policy(tiers={name: RANKED.tiers[name] for name in (ZERO_SHOT, RULES)}, texts=100)
     plan = policy.plan(route(Strategy.ADAPTIVE, distilbert=True, zero_shot=True))
     assert plan.route.order == (RULES, DISTILBERT, ZERO_SHOT)
     assert DISTILBERT not in plan.thresholds
@@ -208,7 +218,7 @@ def test_a_tier_that_was_never_put_to_the_test_is_taken_for_the_best() -> None:
 
 
 def test_quality_asks_distilbert_first_whatever_it_is_worth() -> None:
-    policy = Policy(tiers=RANKED.tiers | {DISTILBERT: TierPolicy(accuracy=0.1)}, texts=100)
+    policy = Policy(tiers={name: RANKED.tiers[name] for name in (ZERO_SHOT, RULES, DISTILBERT)}, texts=100)
     order = policy.plan(route(Strategy.QUALITY, distilbert=True, zero_shot=True)).route.order
     assert order == (DISTILBERT, ZERO_SHOT, RULES)
 

@@ -35,7 +35,8 @@ class Meanings:
 
     def embed(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
         rows = np.stack([self._one(text) for text in texts])
-        return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+        scaled: npt.NDArray[np.float32] = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+        return scaled
 
     def _one(self, text: str) -> npt.NDArray[np.float64]:
         place = next(number for number, word in enumerate(WORDS) if word in text)
