@@ -11,9 +11,11 @@ import pytest
 
 from models.answer import NO_TIER, Answer
 from models.breaker import BreakerState
+from models.calibration import Calibration
 from models.chain import Chain
 from models.local import LocalTier
 from models.prediction import Probabilities, TierFailedError, TierTimeoutError, TierUnavailableError
+from models.thresholds import Thresholds
 from schemas import settings
 from schemas.events import Outcome
 
@@ -94,6 +96,52 @@ async def test_where_all_are_unsure_the_most_confident_answer_stands() -> None:
     [answer] = await ask(chain, "first", "second")
     assert (answer.intent, answer.tier) == ("refund", "first")
     assert outcomes(answer) == [("first", Outcome.ANSWERED), ("second", Outcome.UNSURE)]
+
+
+async def test_a_turn_says_how_sure_the_tier_was_and_how_sure_it_should_have_been() -> None:
+    thresholds = {"first": Thresholds(sure=0.7), "second": Thresholds(sure=0.8)}
+    chain = chain_of(Scripted("first", says(*UNSURE)), Scripted("second", says(*REFUND)))
+    [answer] = await chain.classify(["hello"], ["first", "second"], thresholds=thresholds)
+    assert [attempt.reason for attempt in answer.tried] == [
+        "0.449 sure, less than the 0.700 that stands alone",
+        "at least 0.800 sure",
+    ]
+
+
+async def test_an_answer_that_stands_though_unsure_says_that_nobody_was_surer() -> None:
+    [answer] = await ask(chain_of(Scripted("first", says(*UNSURE))), "first")
+    assert (answer.tried[0].outcome, answer.tried[0].reason) == (
+        Outcome.ANSWERED,
+        "0.449 sure, less than the 0.600 that stands alone; nobody was surer",
+    )
+
+
+async def test_the_sure_answer_of_a_later_tier_stands_though_an_unsure_one_was_surer() -> None:
+    thresholds = {"first": Thresholds(sure=0.9), "second": Thresholds(sure=0.0)}
+    chain = chain_of(Scripted("first", says(*REFUND)), Scripted("second", says(*UNSURE)))
+    [answer] = await chain.classify(["hello"], ["first", "second"], thresholds=thresholds)
+    assert (answer.intent, answer.tier) == ("greeting", "second")
+
+
+async def test_a_tier_is_read_through_its_calibration() -> None:
+    thresholds = {"first": Thresholds(sure=0.0, calibration=Calibration(offset=-1.0))}
+    chain = chain_of(Scripted("first", says(*REFUND)))
+    [answer] = await chain.classify(["hello"], ["first"], thresholds=thresholds)
+    assert answer.intent == "refund"
+    assert answer.confidence < 0.8
+
+
+async def test_likely_enough_out_of_scope_is_the_answer_though_an_intent_is_likelier() -> None:
+    thresholds = {"first": Thresholds(sure=0.0, intent=0.0, out_of_scope=0.2)}
+    chain = chain_of(Scripted("first", says(*UNSURE)))
+    [answer] = await chain.classify(["hello"], ["first"], thresholds=thresholds)
+    assert (answer.intent, round(answer.confidence, 3)) == (None, 0.2)
+
+
+async def test_the_settings_override_what_was_fitted() -> None:
+    chain = chain_of(Scripted("first", says(*REFUND)), Scripted("second", says(*GREETING)), sure_confidence=0.87)
+    [answer] = await chain.classify(["hello"], ["first", "second"], thresholds={"first": Thresholds(sure=0.0)})
+    assert answer.tier == "second"
 
 
 async def test_without_escalation_an_unsure_answer_stands() -> None:
