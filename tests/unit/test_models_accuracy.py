@@ -8,15 +8,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from infra.bench.evaluate import Asked, evaluate
 from models.calibration import calibration_error
 from models.catalogue import Catalogue, Intent
+from models.dataset import load_data_set
 from models.preparation import Preparation
 from models.text import normalise
 from models.training.examples import examples_of
 from models.training.lexical import train_lexical
-from models.training.zero_shot import make_head
+from models.training.self_training import refine
+from models.training.zero_shot import make_head, make_zero_shot
 from models.zero_shot import ZeroShotModel
 from schemas.settings import Settings
+from schemas.strategies import Strategy
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -90,3 +94,39 @@ def test_zero_shot_on_names_alone(data_folder: Path, encoder: Encoder, name: str
     reached, error = put_to_the_test(model, catalogue, data_folder / name / "test.jsonl")
     assert reached >= accuracy
     assert error <= 0.1
+
+
+@pytest.mark.parametrize(("name", "accuracy"), [("banking77", 0.7), ("snips", 0.91)])
+def test_names_alone_refined_on_texts_without_labels(
+    data_folder: Path, encoder: Encoder, name: str, accuracy: float
+) -> None:
+    catalogue = catalogue_of(data_folder / name / "test.jsonl", with_examples=False)
+    traffic = [text for text, _ in read(data_folder / name / "train.jsonl")]
+    model = refine(catalogue, make_zero_shot(catalogue, encoder), traffic)
+    reached, _ = put_to_the_test(model, catalogue, data_folder / name / "test.jsonl")
+    assert reached >= accuracy
+
+
+@pytest.mark.parametrize(("shots", "accuracy"), [("train_5shot", 0.83), ("train_10shot", 0.87)])
+def test_a_few_examples_refined_on_texts_without_labels(
+    data_folder: Path, encoder: Encoder, shots: str, accuracy: float
+) -> None:
+    folder = data_folder / "banking77"
+    catalogue = catalogue_of(folder / f"{shots}.jsonl")
+    traffic = [text for text, _ in read(folder / "train.jsonl")]
+    model = refine(catalogue, make_zero_shot(catalogue, encoder), traffic)
+    reached, error = put_to_the_test(model, catalogue, folder / "test.jsonl")
+    assert reached >= accuracy
+    assert error <= 0.05
+
+
+def test_adaptive_routing_is_as_good_as_the_tier_behind_the_rules_and_as_sure_as_it_is_right(
+    data_folder: Path, tmp_path: Path
+) -> None:
+    data = load_data_set(data_folder / "snips")
+    asked = Asked(strategy=Strategy.ADAPTIVE, release=None, refined=False, seed=0)
+    measures = evaluate(Settings(state_folder=tmp_path), data, asked, lambda _: None).report.measures
+    assert measures["in_scope_accuracy"] >= measures["zero_shot_in_scope_accuracy"] - 0.005  # two of 700 are chance
+    assert measures["zero_shot_in_scope_accuracy"] >= 0.985
+    assert measures["calibration_error"] <= 0.015
+    assert measures["rules_share"] > 0.5
