@@ -93,6 +93,8 @@ class Query:
         Raises:
             InvalidRequestError: Everything that is wrong.
         """
+        if "" in self._left:
+            self.faults.append("A parameter has no name.")
         if not self._open_ended:
             self.faults += [f"There is no parameter {name[:_SHOWN_CHARACTERS]!r} here." for name in self._left]
         if self.faults:

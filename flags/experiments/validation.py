@@ -26,7 +26,7 @@ def find_experiment_faults(change: FlagChange) -> Iterator[str]:
     if not 2 <= len(names) <= MAX_ARMS:  # noqa: PLR2004 - who is alone is not compared
         yield f"an experiment has 2 to {MAX_ARMS} arms, which are the flag's variants; it has {len(names)}"
     for each in change.variants:
-        if each.value not in set(Strategy):
+        if each.value not in tuple(Strategy):  # a set would want to hash it, and it may be an object
             yield f"the value of the arm {each.name} is no strategy; there are {_STRATEGIES}"
     if experiment.control not in names:
         yield f"the control {experiment.control} is none of the flag's variants"

@@ -40,6 +40,8 @@ Client = TestClient[web.Request, web.Application]
 FLAGS = "/api/v1/feature-flags"
 OFREP = "/ofrep/v1/evaluate/flags"
 WHY = {"reason": "a test", "changed_by": "ada"}
+ODD_VARIANTS = [{"name": "a", "value": {"b": [10**30]}, "weight": 100}]
+EXPERIMENT = {"control": "a", "started_at": "2026-01-01T00:00:00Z"}
 SECRET = "wanda-wanda-wanda-wanda"  # noqa: S105 - opens nothing
 
 
@@ -229,6 +231,10 @@ async def test_a_history_is_read_page_by_page_the_newest_first(client: Client) -
     assert last["changes"][0]["changed_by"] == "ada"
 
 
+async def test_an_attribute_has_a_name(client: Client) -> None:
+    assert (await ask(client, "GET", f"{FLAGS}/check/caching?=gold"))[0] == 400
+
+
 async def test_every_fault_of_a_query_is_told_at_once(client: Client) -> None:
     status, answer = await ask(client, "GET", f"{FLAGS}/caching/history?limit=0&before=x&colour=red&limit=2")
     assert (status, len(answer["faults"])) == (400, 3)
@@ -318,6 +324,7 @@ async def test_everything_that_is_wrong_is_told_at_once(client: Client, log: Log
         pytest.param("caching?wait=all&timeout_seconds=nan", {"enabled": True} | WHY, 400, id="no number"),
         pytest.param("caching?wiat=all", {"enabled": True} | WHY, 400, id="a typing error"),
         pytest.param("caching", [], 400, id="no object"),
+        pytest.param("caching", {"variants": ODD_VARIANTS, "experiment": EXPERIMENT} | WHY, 422, id="no strategy"),
         pytest.param("caching", {"enabled": True, "reason": " ", "changed_by": "ada"}, 422, id="no reason"),
         pytest.param("caching", {"enabled": True, "reason": "x" * 2_001, "changed_by": "ada"}, 422, id="a novel"),
     ],
