@@ -345,7 +345,7 @@ async def test_a_body_that_a_form_could_send_is_refused(client: Client, content_
 async def test_a_write_can_wait_until_everybody_has_applied_it(client: Client, log: Log) -> None:
     body = {"enabled": False} | WHY
     status, answer = await ask(client, "PATCH", f"{FLAGS}/caching?wait=all", body)
-    assert (status, answer["applied"], log.waited) == (200, {"workers": 2, "missing": []}, [(1, 5.0)])
+    assert (status, answer["applied"], log.waited) == (200, {"workers": 2, "missing": []}, [(1, 10.0)])
 
 
 async def test_who_is_missing_at_the_deadline_is_named_and_the_change_is_made(client: Client, log: Log) -> None:
