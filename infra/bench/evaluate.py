@@ -26,6 +26,7 @@ from models.evaluation import (
     reliability_rows,
 )
 from models.fitting import Fitting
+from models.local import LocalTier
 from models.preparation import DISTILBERT_FOLDER, Preparation
 from models.router import DISTILBERT, RULES, ZERO_SHOT, route
 from models.text import normalise
@@ -151,8 +152,9 @@ class _Run:
         self._fit()
         async with Classifier(self._settings, self._catalogue, share=False) as classifier:
             await classifier.loaded()
-            if ZERO_SHOT in models:
-                classifier.tiers[ZERO_SHOT].serve(models[ZERO_SHOT])
+            tier = classifier.tiers[ZERO_SHOT]
+            if isinstance(tier, LocalTier):  # the refined model, where there is one
+                tier.serve(models[ZERO_SHOT])
             return await self._measure(classifier, models)
 
     def _models(self) -> dict[str, Model]:
