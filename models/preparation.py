@@ -15,6 +15,7 @@ from models import encoder, ngrams
 from models.artefacts import prepared, sha256_of, whole
 from models.distilbert import DistilbertModel
 from models.encoder import Encoder, open_encoder
+from models.fitting import Fitting
 from models.lexical import LexicalModel
 from models.release import MANIFEST_FILE, read_release
 from models.rules import RulesModel
@@ -139,6 +140,8 @@ def prepare(settings: Settings, catalogue: Catalogue, progress: Callable[[str, f
     preparation.encoder()
     progress("fitting the zero-shot head", 0.6)
     preparation.zero_shot()
+    progress("fitting thresholds", 0.8)
+    Fitting(settings, catalogue, preparation).policy()
     progress("models are prepared", 1.0)
     return preparation.release
 

@@ -13,6 +13,7 @@ import pytest
 
 from models.catalogue import Catalogue, Intent, default_catalogue_path
 from models.classifier import Classifier
+from models.policy import Policy
 from models.preparation import prepare
 from models.router import route
 from schemas.events import Outcome
@@ -143,6 +144,38 @@ async def test_quality_without_a_fine_tuned_release_is_degraded_and_says_why(set
     assert answer.intent == "order_status"
     assert answer.degraded
     assert answer.tried[0].reason == "no release is installed"
+
+
+async def test_what_held_out_examples_teach_decides_once_it_is_loaded(settings: Settings) -> None:
+    async with Classifier(settings, CATALOGUE, share=False) as classifier:
+        before = classifier.policy
+        await classifier.loaded()
+        assert before.tiers == {}
+        assert classifier.policy.tiers.keys() == {"rules", "zero_shot"}
+        assert classifier.policy.texts == 3
+
+
+async def test_where_nothing_is_promised_the_settings_say_what_people_look_at(settings: Settings) -> None:
+    async with Classifier(settings, CATALOGUE, share=False) as classifier:
+        assert classifier.review_below(STANDARD) is None
+
+
+async def test_a_promise_that_too_few_texts_can_bear_out_sends_everything_to_people(settings: Settings) -> None:
+    promising = settings.model_copy(update={"models": settings.models.model_copy(update={"promise": 0.99})})
+    async with Classifier(promising, CATALOGUE, share=False) as classifier:
+        assert (classifier.review_below(STANDARD) or 0) > 1
+        await classifier.loaded()
+        assert (classifier.review_below(STANDARD) or 0) > 1
+
+
+async def test_another_policy_is_another_answer_to_remember(settings: Settings) -> None:
+    turns = Turns()
+    async with Classifier(settings, CATALOGUE, share=False, observer=turns) as classifier:
+        await classifier.loaded()
+        await classifier.classify(["track my order"], RULES_ONLY)
+        classifier.apply(Policy(texts=1))
+        [answer] = await classifier.classify(["track my order"], RULES_ONLY)
+    assert not answer.cached
 
 
 async def test_a_damaged_fine_tuned_release_takes_one_tier_and_no_more(settings: Settings, tmp_path: Path) -> None:
