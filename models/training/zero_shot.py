@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits
 
 from models.text import normalise
 from models.training.examples import examples_of, label_words
@@ -126,9 +127,10 @@ def fit_head(
     if len(present) == 1:
         bias[present] = 0.0
         return weights, bias
-    regression = LogisticRegression(C=_INVERSE_REGULARISATION, tol=1e-4, max_iter=200).fit(
-        embeddings, truth, weights_of_texts
-    )
+    regression = LogisticRegression(C=_INVERSE_REGULARISATION, tol=1e-4, max_iter=200)
+    # BLAS threads wait for each other by spinning: two on a busy machine took ten times the processor time of one.
+    with threadpool_limits(1, user_api="blas"):
+        regression.fit(embeddings, truth, weights_of_texts)
     two = len(present) == 2  # noqa: PLR2004 - scikit-learn then gives one row, for the second class
     coefficients, intercept = regression.coef_, regression.intercept_
     weights[:, present] = (np.vstack((-coefficients, coefficients)) / 2 if two else coefficients).T
