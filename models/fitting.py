@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _FILE = "policy.json"
 _DIGITS = 12
 
-_VERSION = 2
+_VERSION = 3
 """Raised whenever the same texts would teach otherwise."""
 
 

@@ -117,7 +117,7 @@ class Chain(_Section):
         None, ge=0, le=1, description="Nothing likelier than this: out of scope; left out: fitted for each tier."
     )
     tolerated_loss: float = Field(
-        0.002, ge=0, le=1, description="Accuracy that adaptive routing may give up against the best tier, fitting."
+        0.001, ge=0, le=1, description="Accuracy that adaptive routing may give up against the best tier, fitting."
     )
     escalated_share: float | None = Field(
         None, ge=0, le=1, description="The share of texts that may go on from the rules, instead of `tolerated_loss`."

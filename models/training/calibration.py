@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     Features = npt.NDArray[np.float64]
 
-OUT_OF_SCOPE_SHARE = 0.05
+OUT_OF_SCOPE_SHARE = 0.01
 """How much of what is said is assumed to be out of scope. The share among texts that somebody collected says nothing
 of it, so they are weighted to this; what traffic really brings moves the probabilities, not their order."""
 

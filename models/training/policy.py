@@ -34,7 +34,7 @@ PROMISE = 0.99
 class Targets(NamedTuple):
     """What thresholds are fitted for."""
 
-    tolerated_loss: float = 0.002
+    tolerated_loss: float = 0.001
     """Accuracy that the cascade may give up against the tier it would ask next."""
     escalated_share: float | None = None
     """Instead of that: the share of texts that may go on to it."""
