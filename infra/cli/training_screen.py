@@ -80,7 +80,5 @@ class _Bar:
 def describe(seen: Seen) -> str:
     """Return loss, accuracy and time left in words."""
     minutes, seconds = divmod(round(seen.seconds_left), 60)
-    words = f"loss {seen.loss:.3f}  accuracy {seen.accuracy:6.2%}"
-    if seen.validation_accuracy is not None:
-        words += f"  validation {seen.validation_accuracy:6.2%}"
-    return f"{words}  {minutes}:{seconds:02} left"
+    accuracies = f"accuracy {seen.accuracy:6.2%}  validation {seen.validation_accuracy:6.2%}"
+    return f"loss {seen.loss:.3f}  {accuracies}  {minutes}:{seconds:02} left"

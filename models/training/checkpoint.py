@@ -29,8 +29,8 @@ class Progress(msgspec.Struct, kw_only=True):
         loss: Sum over this epoch's texts.
         right: This epoch's texts whose label was given, before each step.
         texts: This epoch's texts so far.
-        best_epoch: The epoch, from 1, whose weights are the best so far; 0: none is over.
-        best_accuracy: Theirs on the validation texts.
+        best_epoch: The epoch, from 1, whose weights are the best so far; 0: those before the first.
+        best_accuracy: Theirs on the validation texts; negative before there are any.
         seconds: Spent so far, over all runs.
     """
 

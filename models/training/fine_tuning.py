@@ -91,9 +91,10 @@ class FineTuning:
     def run(self) -> Outcome:
         """Walk to the end, from the checkpoint if there is one, and leave the best epoch's weights in the network."""
         progress, best = load_checkpoint(self._folder, self._network, self._optimiser)
-        if not progress.step:
+        if progress.best_accuracy < 0:
             features = first_tokens(self._network, self._train.tokens, self._device)
             warm_head(self._network, features, self._train.truth, label_smoothing=self._recipe.label_smoothing)
+            best = self._judge(0, progress, best)
         saved = self._clock()
         while not self._over(progress):
             epoch, done = divmod(progress.step, self._per_epoch)
@@ -164,7 +165,7 @@ class FineTuning:
             epoch=(progress.step - 1) // self._per_epoch + 1,
             loss=progress.loss / progress.texts,
             accuracy=progress.right / progress.texts,
-            validation_accuracy=progress.best_accuracy if progress.best_epoch else None,
+            validation_accuracy=progress.best_accuracy,
             seconds_left=progress.seconds / progress.step * (self._steps - progress.step),
         )
 

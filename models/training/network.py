@@ -74,8 +74,8 @@ def base_network(base: str, labels: tuple[str, ...], *, seed: int, folder: Path)
     settings: dict[str, Any] = {
         "id2label": dict(enumerate(labels)),
         "label2id": {label: place for place, label in enumerate(labels)},
-        # The head begins fitted (`models.training.warm_head`), at an offset that dropout would turn into noise.
-        "seq_classif_dropout": 0.0,
+        # transformers' own 0.2 is for heads that begin at random (`models.training.warm_head`).
+        "seq_classif_dropout": 0.1,
     }
     return _from_minilm(settings) if base == MINILM else _from_hub(base, settings, folder)
 

@@ -24,11 +24,11 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     epochs: int = 3
-    patience_epochs: int = 2
+    patience_epochs: int = 3
     batch_texts: int = 32
-    learning_rate: float = 1.5e-4
+    learning_rate: float = 1e-4
     layer_decay: float = 0.9
-    head_learning_rate: float = 3e-4
+    head_learning_rate: float = 1e-4
     warm_up_share: float = 0.1
     weight_decay: float = 0.01
     label_smoothing: float = 0.1

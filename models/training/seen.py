@@ -16,7 +16,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
         epoch: From 1.
         loss: Mean over this epoch's texts so far.
         accuracy: Over them, from 0 to 1.
-        validation_accuracy: Of the best epoch so far; None before the first is over.
+        validation_accuracy: Of the best epoch so far, or of the fitted head where none is better.
         seconds_left: At the pace so far.
     """
 
@@ -25,7 +25,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     epoch: int
     loss: float
     accuracy: float
-    validation_accuracy: float | None
+    validation_accuracy: float
     seconds_left: float
 
 

@@ -21,9 +21,6 @@ _INVERSE_REGULARISATION = 30.0
 
 _ITERATIONS = 100
 
-_SHIFT = 5.0
-"""In standard deviations. The head has a ReLU, which below this lets everything pass unchanged."""
-
 
 def warm_head(
     network: torch.nn.Module,
@@ -42,15 +39,27 @@ def warm_head(
     """
     device = network.classifier.weight.device
     rows = torch.from_numpy(features).to(device)
-    spread = rows.std(dim=0).mean()
+    centre, axes = _principal_axes(rows)
     loss = torch.nn.CrossEntropyLoss(label_smoothing=label_smoothing)
     truths = torch.from_numpy(truth).to(device)
-    weight, bias = _regression(rows / spread, len(network.classifier.bias), lambda logits: loss(logits, truths))
+    weight, bias = _regression((rows - centre) @ axes.T, len(network.classifier.bias), lambda said: loss(said, truths))
     with torch.no_grad():
-        network.pre_classifier.weight.copy_(torch.eye(rows.shape[1], device=device) / spread)
-        network.pre_classifier.bias.fill_(_SHIFT)
-        network.classifier.weight.copy_(weight)
-        network.classifier.bias.copy_(bias - _SHIFT * weight.sum(dim=1))
+        # A ReLU lets half through. Each axis stands there twice, once with each sign, and the two halves make a whole.
+        network.pre_classifier.weight.copy_(torch.cat((axes, -axes)))
+        network.pre_classifier.bias.copy_(torch.cat((-axes @ centre, axes @ centre)))
+        network.classifier.weight.copy_(torch.cat((weight, -weight), dim=1))
+        network.classifier.bias.copy_(bias)
+
+
+def _principal_axes(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the rows' mean, and the half of their principal axes along which they differ most, as rows.
+
+    The axes are scaled so that what is read along all of them has a variance of 1 on average.
+    """
+    centre = rows.mean(dim=0)
+    _, axes = torch.linalg.eigh((rows - centre).T @ (rows - centre))
+    kept = axes[:, -(rows.shape[1] // 2) :].T
+    return centre, kept / ((rows - centre) @ kept.T).std()
 
 
 def _regression(
