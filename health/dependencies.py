@@ -14,9 +14,10 @@ from redis.exceptions import NoPermissionError, RedisError
 from schemas.errors import InvalidSettingsError, UnavailableError
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from confluent_kafka.admin import AdminClient
 
-    from models.remote.tier import RemoteTier
 
 _UNUSABLE = (ValueError, OverflowError, FileNotFoundError, PermissionError)
 """What asyncpg raises over a DSN; its own ClientConfigurationError is a ValueError, too."""
@@ -91,12 +92,18 @@ class RedisDependency:
 
 
 class ModelServerDependency:
-    """The server that answers for a tier, asked what it serves."""
+    """The server that answers for a tier, asked what it serves.
+
+    Args:
+        tier: Which one.
+        probe: Asks; returns the model's version, if the server tells.
+    """
 
     name = "model_server"
 
-    def __init__(self, tier: RemoteTier) -> None:
+    def __init__(self, tier: str, probe: Callable[[], Awaitable[str | None]]) -> None:
         self._tier = tier
+        self._probe = probe
 
     async def ask(self) -> str | None:
         """Ask for the model's metadata; the version is the model's, if the server tells.
@@ -105,9 +112,9 @@ class ModelServerDependency:
             UnavailableError: It did not answer, or serves what does not fit the catalogue.
         """
         try:
-            return await self._tier.probe()
+            return await self._probe()
         except UnavailableError as error:
-            raise UnavailableError(f"{self._tier.name}: {error}") from error
+            raise UnavailableError(f"{self._tier}: {error}") from error
 
     async def close(self) -> None:
         """Do nothing: the connections are the tier's."""

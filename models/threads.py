@@ -58,13 +58,13 @@ class DaemonThread(Executor):
         self._calls.put(None)
 
     def _run(self) -> None:
-        _step_back()
+        step_back()
         while (call := self._calls.get()) is not None:
             call()
 
 
-def _step_back() -> None:
-    """Let the threads go first that are in a hurry. Elsewhere than on Linux niceness is a process's, not a thread's."""
+def step_back() -> None:
+    """Let the other threads go first. Elsewhere than on Linux niceness is a process's, not a thread's."""
     if sys.platform == "linux":
         thread = threading.get_native_id()
         os.setpriority(os.PRIO_PROCESS, thread, max(_NICENESS, os.getpriority(os.PRIO_PROCESS, thread)))

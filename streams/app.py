@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -34,11 +35,13 @@ from streams.contract import contract_routes
 from streams.decide import FlaggedClassifier
 from streams.exchange import Exchange
 from streams.flag_parts import FlagParts
+from streams.garbage import collect_seldom
 from streams.intake import Intake
 from streams.lease import LeasedDecider
 from streams.observer import StreamObserver
 from streams.publisher import Publisher
 from streams.services import Checks, Codec, Models
+from streams.side_loop import SideDecider, SideLoop
 from streams.topics import UTTERANCES, apply_topics
 from streams.web import WebServer
 
@@ -56,6 +59,11 @@ _CHANNEL_BATCHES = 1
 _CHECK_EVERY_SECONDS = 2.0
 
 
+_SWITCH_SECONDS = 0.0005
+"""How long a thread may keep the interpreter while another asks for it. Python's own 5 ms, for each of the dozen times
+that a flag change or an HTTP request asks, are more than all the rest of its way."""
+
+
 def run_worker(settings: Settings) -> None:
     """Run a worker until SIGINT or SIGTERM.
 
@@ -63,6 +71,9 @@ def run_worker(settings: Settings) -> None:
         IntentStreamError: It cannot start or go on: the catalogue, a flag, a port, another worker with its id.
     """
     configure_logging(level=settings.logs.level, style=settings.logs.format, worker_id=settings.worker.id)
+
+    sys.setswitchinterval(_SWITCH_SECONDS)
+    collect_seldom()
 
     async def run() -> None:
         await serve(Worker(settings).app)
@@ -103,7 +114,8 @@ class Worker:
         self._decider = FlaggedClassifier(
             self._classifier, lambda: self._flags.snapshot, self._observer, self._brown_out
         )
-        self._leased = LeasedDecider(self._decider, self._flags.lease)
+        self._side = SideLoop("decide")
+        self._leased = LeasedDecider(SideDecider(self._decider, self._side), self._flags.lease)
         self._codec = DaemonThread("codec")
         self._publisher = Publisher(settings)
         self._exchange = Exchange(
@@ -126,7 +138,7 @@ class Worker:
             *self._flags.services,
             self._publisher,
             Codec(self._codec),
-            Models(self._classifier, self._metrics),
+            Models(self._classifier, self._side, self._metrics),
         ]
         channel = self.app.new_channel(_CHANNEL_BATCHES)
         self._intake = Intake(
@@ -181,8 +193,8 @@ class Worker:
             RedisDependency(self._settings.redis_url),
             PostgresDependency(self._settings.postgres_dsn),
         ]
-        if self._classifier.remote:
-            dependencies.append(ModelServerDependency(self._classifier.remote))
+        if remote := self._classifier.remote:
+            dependencies.append(ModelServerDependency(remote.name, lambda: self._side.run(remote.probe())))
         return DependencyChecks(dependencies, self._metrics, interval_seconds=_CHECK_EVERY_SECONDS)
 
     def _state(self) -> WorkerState:

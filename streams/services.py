@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mode import Service
 
 from models.breaker import BreakerState
+from streams.garbage import keep_for_good
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from health.metrics import Metrics
     from models.classifier import Classifier
     from streams.rollouts import RolloutRunner
+    from streams.side_loop import SideLoop
 
 
 class Checks(Service):
@@ -67,23 +69,40 @@ class Rollouts(Service):
 
 
 class Models(Service):
-    """The classifier: started once its rules can answer; its other tiers join later."""
+    """The classifier: started once its rules can answer; its other tiers join later.
 
-    def __init__(self, classifier: Classifier, metrics: Metrics, **kwargs: Any) -> None:
+    Args:
+        classifier: What answers.
+        loop: Where it lives; stopped with it.
+        metrics: Which show it.
+    """
+
+    def __init__(self, classifier: Classifier, loop: SideLoop, metrics: Metrics, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._classifier = classifier
+        self._side = loop
         self._metrics = metrics
+        self._settling: asyncio.Task[None] | None = None
 
     async def on_start(self) -> None:
         """Load the rules."""
-        await self._classifier.start()
+        await self._side.run(self._classifier.start())
         self._metrics.release.info({"release": self._classifier.release})
         for name in self._classifier.tiers:
             self._metrics.model_health.labels(name).set_function(partial(_is_healthy, self._classifier, name))
+        self._settling = asyncio.create_task(self._settle(), name="settle-models")
 
     async def on_stop(self) -> None:
         """End the tiers' threads."""
-        await self._classifier.close()
+        if self._settling is not None:
+            self._settling.cancel()
+            await asyncio.gather(self._settling, return_exceptions=True)
+        await self._side.run(self._classifier.close())
+        self._side.stop()
+
+    async def _settle(self) -> None:
+        await self._side.run(self._classifier.loaded())
+        keep_for_good()
 
 
 def _is_healthy(classifier: Classifier, tier: str) -> float:
