@@ -23,7 +23,7 @@ NO_TIER = "none"
 """The tier of an answer that no tier gave."""
 
 
-class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One text's intent.
 
     Attributes:
@@ -45,7 +45,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     cached: bool = False
 
 
-class Ranking(msgspec.Struct, frozen=True, kw_only=True):
+class Ranking(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One row of probabilities, decided."""
 
     intent: str | None

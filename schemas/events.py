@@ -19,8 +19,12 @@ Identifier = Annotated[str, Meta(min_length=1, max_length=MAX_IDENTIFIER_CHARACT
 Locale = Annotated[str, Meta(max_length=35, description="BCP 47, such as `en-GB`.")]
 
 
-class _Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What all events have in common: immutable, named fields, defaults left out on the wire."""
+class _Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """What all events have in common: immutable, named fields, defaults left out on the wire.
+
+    The garbage collector passes over them: what is decoded or frozen refers to nothing that refers to it, and a worker
+    has tens of thousands of them.
+    """
 
 
 class Utterance(_Event, frozen=True, kw_only=True):
