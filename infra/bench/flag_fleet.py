@@ -22,6 +22,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from infra.embedded.ports import free_port
 from infra.embedded.process import TETHER
+from infra.embedded.session_priority import step_back
+from models.catalogue import default_catalogue_path, load_catalogue
+from models.preparation import prepare
 from schemas.errors import UnavailableError
 
 if TYPE_CHECKING:
@@ -58,6 +61,7 @@ class Process:
         self._environment = environment
         self._applied: tuple[int, float] = (-1, 0.0)
         self._came = threading.Condition()
+        self.pid = 0
         self._last_line = ""
         self._ended = False
 
@@ -77,6 +81,7 @@ class Process:
             env=os.environ | self._environment,
             start_new_session=True,
         ) as process:
+            self.pid = process.pid
             threading.Thread(target=self._read, args=[process.stderr], daemon=True).start()
             try:
                 yield self
@@ -182,15 +187,17 @@ def flag_fleet(
     """Run workers and other followers; yield both, once all workers are ready.
 
     Raises:
-        UnavailableError: A worker is not ready in time.
+        UnavailableError: A worker is not ready in time, or the models cannot be prepared.
     """
     models = settings.state_folder.resolve() / "models"
-    models.mkdir(parents=True, exist_ok=True)
+    prepare(settings, load_catalogue(settings.models.catalogue or default_catalogue_path()), lambda _step, _share: None)
     classifying = [WorkerProcess(settings, _state(folder, models, number), number) for number in range(1, workers + 1)]
     others = [_follower(settings, folder, number) for number in range(1, followers + 1)]
     with ExitStack() as stack:
         for process in [*classifying, *others]:
             stack.enter_context(process.running())
+        for worker in classifying:
+            step_back(worker.pid)  # as `intentstream up` does
         for worker in classifying:
             worker.wait_until_ready()
         yield classifying, others
