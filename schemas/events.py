@@ -222,7 +222,7 @@ class Rollout(_Event, frozen=True, kw_only=True):
     ] = 1_000
     alpha: Annotated[
         float,
-        Meta(gt=0, le=0.5, description="How likely, at most, it is rolled back although it does no harm."),
+        Meta(ge=1e-9, le=0.5, description="How likely, at most, it is rolled back although it does no harm."),
     ] = 0.05
     dry_run: Annotated[bool, Meta(description="Verdicts are logged and shown, and nothing is changed.")] = False
 
@@ -241,7 +241,7 @@ class Experiment(_Event, frozen=True, kw_only=True):
         int, Meta(ge=0, description="What was decided at this revision or later is evidence. 0: of this very record.")
     ] = 0
     alpha: Annotated[
-        float, Meta(gt=0, le=0.5, description="How likely, at most, a verdict is given where the arms do not differ.")
+        float, Meta(ge=1e-9, le=0.5, description="How likely, at most, a verdict is given where the arms do not differ.")
     ] = 0.05
     winner: Annotated[str | None, Meta(description="Of a concluded one: the arm that everyone gets now.")] = None
 
