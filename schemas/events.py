@@ -241,7 +241,8 @@ class Experiment(_Event, frozen=True, kw_only=True):
         int, Meta(ge=0, description="What was decided at this revision or later is evidence. 0: of this very record.")
     ] = 0
     alpha: Annotated[
-        float, Meta(ge=1e-9, le=0.5, description="How likely, at most, a verdict is given where the arms do not differ.")
+        float,
+        Meta(ge=1e-9, le=0.5, description="How likely, at most, a verdict is given where the arms do not differ."),
     ] = 0.05
     winner: Annotated[str | None, Meta(description="Of a concluded one: the arm that everyone gets now.")] = None
 
