@@ -16,6 +16,7 @@ from health.logs import describe_fault
 from models.router import choose_strategy, route
 from schemas.events import Utterance
 from schemas.strategies import Strategy
+from streams.decision_log import log_decision
 from streams.results import Decision
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ FLAGS = (
     "zero_shot_fallback",
     "caching",
     "ab_testing",
+    "enhanced_logging",
 )
 """The flags that a decision asks, for each user."""
 
@@ -74,11 +76,13 @@ class _Asker(NamedTuple):
     Attributes:
         exposures: The variant of each flag under comparison, by flag, where chance decided.
         arm: Of the running experiment, where it decided the way.
+        logged: Whether it is logged how their answers came about.
     """
 
     way: _Way
     exposures: dict[str, str]
     arm: str | None
+    logged: bool = False
 
 
 class FlaggedClassifier:
@@ -137,6 +141,8 @@ class FlaggedClassifier:
                     compute_seconds=took / len(those),
                     review_below=review_below,
                 )
+                if askers[row].logged:
+                    log_decision(utterances[row], decisions[row])
         return [decisions[row] for row in range(len(utterances))]
 
     def _askers(self, flags: Snapshot, utterances: Sequence[Received]) -> list[_Asker]:
@@ -211,7 +217,7 @@ def _asker(flags: Snapshot, experiments: Experiments, utterance: Utterance) -> _
     """
     user, attributes = utterance.user_id, utterance_attributes(utterance)
     states = tuple(flags.enabled(name, user, attributes) for name in FLAGS)
-    adaptive, performance, quality, distilbert, zero_shot, caching, ab_testing = states
+    adaptive, performance, quality, distilbert, zero_shot, caching, ab_testing, logged = states
     strategy = choose_strategy(adaptive_routing=adaptive, performance_mode=performance, quality_mode=quality)
     context = Context(user_id=user, attributes=attributes)
     exposures, arm = _exposures(flags, context), None
@@ -220,7 +226,8 @@ def _asker(flags: Snapshot, experiments: Experiments, utterance: Utterance) -> _
         strategy = Strategy(experiments.strategy(arm) or strategy)
     if arm is None:
         exposures.pop(experiments.running or "", None)
-    return _Asker(_Way(route(strategy, distilbert=distilbert, zero_shot=zero_shot), caching, states), exposures, arm)
+    way = _Way(route(strategy, distilbert=distilbert, zero_shot=zero_shot), caching, states)
+    return _Asker(way, exposures, arm, logged)
 
 
 def _exposures(flags: Snapshot, context: Context) -> dict[str, str]:

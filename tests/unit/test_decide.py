@@ -6,6 +6,9 @@ import asyncio
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
 
+import msgspec
+from structlog.testing import capture_logs
+
 from flags.evaluation import Snapshot
 from models.answer import Answer
 from schemas.cloudevents import Received
@@ -34,6 +37,16 @@ class Echo:
     async def classify(self, texts: Sequence[str], route: Route, *, caching: bool) -> list[Answer]:
         self.calls.append((route.strategy, tuple(texts), caching))
         return [Answer(intent=text, confidence=1.0, tier="rules") for text in texts]
+
+
+class Secretive(Echo):
+    """A classifier whose intent says nothing of the text."""
+
+    async def classify(self, texts: Sequence[str], route: Route, *, caching: bool) -> list[Answer]:
+        return [
+            msgspec.structs.replace(each, intent="change_pin")
+            for each in await super().classify(texts, route, caching=caching)
+        ]
 
 
 class ByUser(Snapshot):
@@ -217,3 +230,26 @@ async def test_where_routing_fails_everyone_goes_the_standard_way() -> None:
     decisions = await decider.decide([said("a", None), said("b", "ada")])
     assert [(each.answer.intent, each.strategy) for each in decisions] == [("a", "standard"), ("b", "standard")]
     assert counts == {("unexpected", "routing"): 1}
+
+
+async def test_how_an_answer_came_about_is_logged_for_whom_the_flag_is_on_and_never_the_text() -> None:
+    for_ada = Rule(conditions=(Condition(attribute="user_id", operator="equals", values=("ada",)),))
+    flag = FlagChange(
+        name="enhanced_logging",
+        enabled=True,
+        rollout_percentage=0.0,
+        rules=(for_ada,),
+        revision=3,
+        changed_by="t",
+        changed_at="t",
+    )
+    flags = Snapshot(revision=3, changes={flag.name: flag})
+    decider = FlaggedClassifier(cast("Any", Secretive()), lambda: flags)
+    secret = Received(Utterance(text="my pin is 7231", id="u-1", user_id="ada"))
+    with capture_logs() as lines:
+        await decider.decide([secret, said("so is mine", "bob")])
+    (line,) = [line for line in lines if line["event"] == "utterance_decided"]
+    assert line["utterance_id"] == "u-1"
+    assert (line["tier"], line["intent"], line["flags_revision"]) == ("rules", "change_pin", 3)
+    assert line["text_characters"] == len("my pin is 7231")
+    assert "7231" not in str(lines)
