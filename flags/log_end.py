@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
     from confluent_kafka.admin import AdminClient
 
-_ASK_SECONDS = 5.0
+_ASK_SECONDS = 1.0
+_UNANSWERED_SECONDS = 5.0
+"""How long to leave a broker alone that did not answer. While an admin client has a question and no broker, librdkafka
+2.13.2 tries to connect without a pause, more than a thousand times a second: most of a processor, for every process."""
 
 
 class LogEnd:
@@ -43,13 +46,15 @@ class LogEnd:
         self._topic: Future[Any] | None = None
         self._topic_id: str | None = None
         self._replaced = False
+        self._answered = True
         self.offset: int | None = None
         self.asked_at = float("-inf")
 
     def ask(self) -> None:
         """Take in an answer if there is one; ask again if it is time."""
         self._take_answers()
-        due = self._soon or time.monotonic() - self._asking_since >= self._every_seconds
+        wait = self._every_seconds if self._answered else _UNANSWERED_SECONDS
+        due = self._soon or time.monotonic() - self._asking_since >= wait
         if self._end is not None or self._topic is not None or not due:
             return
         self._soon = False
@@ -73,7 +78,8 @@ class LogEnd:
 
     def _take_answers(self) -> None:
         if self._end is not None and self._end.done():
-            if self._end.exception() is None:
+            self._answered = self._end.exception() is None
+            if self._answered:
                 self.offset, self.asked_at = self._end.result().offset, self._asking_since
             self._end = None
         if self._topic is not None and self._topic.done():
