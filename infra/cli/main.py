@@ -35,7 +35,7 @@ SUMMARIES = {
     "produce": "Publish utterances from a file or from standard input.",
     "tail": "Show what arrives on a topic.",
     "prepare": "Make the models that are not there yet.",
-    "train": "Fine-tune a model for a catalogue.",
+    "train": "Fine-tune a DistilBERT for a catalogue and install it.",
     "topics": "Create the topics and bring them in line.",
     "deadletter": "List records that could not be processed, and send them again.",
     "flags": "Show, check and change feature flags.",
@@ -44,7 +44,7 @@ SUMMARIES = {
     "catalogue": "Check a catalogue of intents, or list it.",
     "settings": "Show every setting, its value and where it is set.",
     "doctor": "Check everything a worker needs and say what to do.",
-    "evaluate": "Measure the tiers and strategies on labelled texts.",
+    "evaluate": "Train on a folder of labelled texts, once, and measure on its test texts.",
     "bench": "Measure this machine against others' work.",
 }
 """What `--help` says of each command; its module has the same name and calls it `command`."""
