@@ -22,6 +22,7 @@ WORDS = "planted words of a user"
 @pytest.fixture(autouse=True)
 def _as_it_was() -> Iterator[None]:
     handlers, level = list(logging.root.handlers), logging.root.level
+    logging.getLogger("intentstream.librdkafka").setLevel(logging.NOTSET)  # commands run in this process quieten it
     yield
     logging.captureWarnings(capture=False)
     structlog.reset_defaults()
