@@ -7,6 +7,7 @@ import random
 import signal
 import subprocess
 import sys
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 import pytest
@@ -30,13 +31,14 @@ CHANGES = int(os.environ.get("DRILL_CHANGES", "500"))
 FROZEN_SECONDS = 2.0
 
 
-class Mortal:
+class Mortal(ABC):
     """A process that is killed and frozen, and started again."""
 
     process: subprocess.Popen[bytes]
 
+    @abstractmethod
     def start(self) -> None:
-        raise NotImplementedError
+        """Start it as a new process, which `process` is from then on."""
 
     def kill_and_start_again(self) -> None:
         self.process.kill()
@@ -120,9 +122,9 @@ def audited(topics: FlagTopics) -> list[FlagChange]:
 
 
 def digests(history: list[FlagChange]) -> dict[int, str]:
-    """Return what the state was at each revision."""
+    """Return what the state was at each revision; at revision 0, that of a log nobody has written to."""
     changes: dict[str, FlagChange] = {}
-    states = {}
+    states = {0: digest({})}
     for change in history:
         changes[change.name] = change
         states[change.revision] = digest(changes)
