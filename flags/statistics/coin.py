@@ -15,7 +15,6 @@ import math
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import brentq
 from scipy.special import betaincc, betaln
 
 Numbers = npt.NDArray[np.float64]
@@ -47,6 +46,8 @@ def interval(heads: float, tails: float, centre: float, alpha: float) -> tuple[f
         centre: Where the prior is centred: a design's share, not an estimate.
         alpha: The probability with which the bias may ever be outside.
     """
+    from scipy.optimize import brentq  # noqa: PLC0415 - a worker's start would wait for it, and seldom needs it
+
     least = float(_log_mixture(heads, tails, centre)) + math.log(alpha)
     best = min(1 - _HAIR, max(_HAIR, heads / (heads + tails))) if heads + tails else centre
 

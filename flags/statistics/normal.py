@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 
-from scipy.stats import norm, t
+from scipy.special import log_ndtr, ndtr, ndtri, stdtr, stdtrit
 
 PRIOR_SPREAD = 0.2
 """Of the logarithm of a ratio: effects of about a fifth are those to be found soonest."""
@@ -32,14 +32,14 @@ def log_e_either(estimate: float, error: float, groups: int) -> float:
 def log_e_more(estimate: float, error: float, groups: int) -> float:
     """Return the logarithm of the e-value against "it is 0 at most": the prior's half above it."""
     z, weight = _z(estimate / error, groups), _weight(error)
-    return log_e_either(estimate, error, groups) + math.log(2) + float(norm.logcdf(z * math.sqrt(weight)))
+    return log_e_either(estimate, error, groups) + math.log(2) + float(log_ndtr(z * math.sqrt(weight)))
 
 
 def half_width(error: float, groups: int, alpha: float) -> float:
     """Return how far on either side of the estimate the confidence sequence reaches, at 1 - alpha over all looks."""
     weight = _weight(error)
     z = math.sqrt((2 * math.log(1 / alpha) - math.log1p(-weight)) / weight)
-    return error * float(-t.ppf(norm.sf(z), groups - 1))
+    return error * float(-stdtrit(groups - 1, ndtr(-z)))
 
 
 def _weight(error: float) -> float:
@@ -49,4 +49,4 @@ def _weight(error: float) -> float:
 
 def _z(quotient: float, groups: int) -> float:
     """Return the normal deviate as probable as this one of Student's."""
-    return math.copysign(float(-norm.ppf(t.sf(abs(quotient), groups - 1))), quotient)
+    return math.copysign(float(-ndtri(stdtr(groups - 1, -abs(quotient)))), quotient)

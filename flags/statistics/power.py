@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import math
 
-from scipy.optimize import brentq
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from flags.statistics.coin import PRIOR_THROWS
 from flags.statistics.normal import PRIOR_SPREAD
@@ -33,12 +32,14 @@ def utterances_for_rate(
         alpha: Of the one-sided test.
         power: How probably it is to be found.
     """
+    from scipy.optimize import brentq  # noqa: PLC0415 - a worker's start would wait for it
+
     bias = ratio * share / (ratio * share + 1 - share)
     up, down = math.log(bias / share), math.log((1 - bias) / (1 - share))
     drift = bias * up + (1 - bias) * down
     spread = math.sqrt(bias * (1 - bias)) * abs(up - down)
     price = math.log(1 / (alpha * _FIRST_LEVEL))
-    quantile = float(norm.ppf(power))
+    quantile = float(ndtri(power))
 
     def excess(met: float) -> float:
         return met * drift - quantile * spread * math.sqrt(met) - price - 0.5 * math.log1p(met / PRIOR_THROWS)
@@ -56,7 +57,9 @@ def utterances_for_mean(*, log_ratio: float, spread: float, alpha: float, power:
         alpha: Of the one-sided test.
         power: How probably it is to be found.
     """
-    quantile = float(norm.ppf(power))
+    from scipy.optimize import brentq  # noqa: PLC0415 - a worker's start would wait for it
+
+    quantile = float(ndtri(power))
 
     def excess(utterances: float) -> float:
         error = spread / math.sqrt(utterances)
