@@ -33,12 +33,18 @@ def reader_config(client: Mapping[str, Any]) -> Config:
     return _reading(client) | {"fetch.wait.max.ms": 5}
 
 
-def writer_config(client: Mapping[str, Any], group_id: str) -> Config:
-    """Return the configuration of a producer that takes turns with all others of the group: they share its id."""
+def writer_config(client: Mapping[str, Any], group_id: str, *, purpose: str = "flags-writer") -> Config:
+    """Return the configuration of a producer that takes turns with all others of the group: they share its id.
+
+    Args:
+        client: What all clients share.
+        group_id: The workers' group.
+        purpose: Which log it writes to; each has turns of its own.
+    """
     _log.addFilter(_is_news)
     return dict(client) | {
         "logger": _log,
-        "transactional.id": f"{group_id}.flags-writer",
+        "transactional.id": f"{group_id}.{purpose}",
         "transaction.timeout.ms": _TRANSACTION_MS,
         "partitioner": "murmur2_random",
         "linger.ms": 0,

@@ -1,31 +1,27 @@
 """Writes flag changes, one writer at a time without a lock: who takes the turn fences who had it.
 
-All writers share one transactional id. Taking a turn makes the broker refuse whatever the writer before still sends;
-then the log is read to its end, so that a change is compared with all that was ever accepted, and written to the
-changelog and the audit in one transaction. A change that lost is in neither. See docs/adr/0004.
+In its turn (`flags.turns`) a writer reads the log to its end, so that a change is compared with all that was ever
+accepted, and writes to the changelog and the audit in one transaction. A change that lost is in neither. See
+docs/adr/0004.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-import random
 import threading
-import time
 import uuid
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 import structlog
-from confluent_kafka import KafkaError, KafkaException
 
 from flags.changelog import InvalidRecordError, flag_name, read_change
 from flags.edits import propose
-from flags.errors import ConflictError
 from flags.known_log import MARKER, KnownLog
 from flags.log_reader import LogReader
 from flags.refusals import dead_letter
+from flags.turns import Turns
 from schemas.cloudevents import event_headers
-from schemas.errors import UnavailableError
 from schemas.events import CE_TYPES, FlagChange
 
 if TYPE_CHECKING:
@@ -41,32 +37,10 @@ T = TypeVar("T")
 
 _log = structlog.get_logger(__name__)
 
-_CALL_SECONDS = 5.0
-_PATIENCE_SECONDS = 30.0
-_FIRST_WAIT_SECONDS = 0.03
-_LONGEST_WAIT_SECONDS = 1.0
 _AUDIT_TAIL = 200
 _STRAYS = 1_000  # in one transaction
 
 _EVENT_TYPE = CE_TYPES[FlagChange]
-
-_FENCED = frozenset(
-    {
-        KafkaError._FENCED,  # noqa: SLF001 - librdkafka's own errors are named so
-        KafkaError.INVALID_PRODUCER_EPOCH,
-        KafkaError.PRODUCER_FENCED,
-    }
-)
-
-_REFUSALS = frozenset(
-    {
-        KafkaError._AUTHENTICATION,  # noqa: SLF001 - likewise
-        KafkaError.SASL_AUTHENTICATION_FAILED,
-        KafkaError.TOPIC_AUTHORIZATION_FAILED,
-        KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
-        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
-    }
-)
 
 
 class Writer:
@@ -95,7 +69,7 @@ class Writer:
         worker_id: str,
         buried: Callable[[RefusedRecord], None] = lambda _record: None,
     ) -> None:
-        self._new_producer = new_producer
+        self._turns = Turns(new_producer)
         self._new_consumer = new_consumer
         self._topic = topic
         self._audit_topic = audit_topic
@@ -103,8 +77,6 @@ class Writer:
         self._worker_id = worker_id
         self._buried = buried
         self._lock = threading.Lock()
-        self._closing = threading.Event()
-        self._producer: Producer | None = None
         self._consumer: Consumer | None = None
         self._log = KnownLog(topic)
 
@@ -182,8 +154,7 @@ class Writer:
 
         def attempt(seen: list[FlagChange]) -> None:
             if seen:  # by whoever had the turn after us
-                self._producer = None
-                self._take_turn()
+                self._turns.take_anew()
 
         self._in_turn("nothing", attempt)
 
@@ -203,12 +174,12 @@ class Writer:
         Args:
             seconds: How long a call to a broker that is away may still take; after that it is left to its thread.
         """
-        self._closing.set()
+        self._turns.close()
         if not self._lock.acquire(timeout=seconds):
             _log.warning("flags_writer_left_open")
             return
         try:
-            self._producer = None
+            self._turns.let_go()
             if self._consumer is not None:
                 self._consumer.close()
                 self._consumer = None
@@ -216,30 +187,14 @@ class Writer:
             self._lock.release()
 
     def _in_turn(self, name: str, attempt: Callable[[list[FlagChange]], T]) -> T:
-        """Make an attempt at the log's end, and again for as long as others come between.
-
-        Whether a commit that failed was made all the same is seen in the log, once the turn is ours again.
+        """Make an attempt at the log's end, in our turn.
 
         Args:
             name: What is attempted on, for logs.
             attempt: Given the changes that were seen since it was last made.
         """
-        turns = _Turns(name, self._closing)
         with self._lock:
-            while True:
-                try:
-                    self._take_turn()
-                    return attempt(self._read_to_end())
-                except KafkaException as failure:
-                    self._producer = None
-                    turns.wait_for_next(failure)
-
-    def _take_turn(self) -> None:
-        if self._producer is not None:
-            return
-        producer = self._new_producer()
-        _until_done(lambda: producer.init_transactions(_CALL_SECONDS))
-        self._producer = producer
+            return self._turns.run(name, lambda: attempt(self._read_to_end()))
 
     def _read_to_end(self) -> list[FlagChange]:
         """Fold what was added since; return what was seen."""
@@ -300,7 +255,7 @@ class Writer:
         Raises:
             KafkaException: It is not written, or `_read_to_end` will show it.
         """
-        producer = self._begin()
+        producer = self._turns.begin()
         offsets: list[int | None] = []
         key, value = change.name.encode(), msgspec.json.encode(change)
         headers = event_headers(_EVENT_TYPE, str(uuid.uuid4()), change.changed_at, None)
@@ -325,23 +280,17 @@ class Writer:
         Raises:
             KafkaException: They are still there, or `_read_to_end` will show that they are not.
         """
-        producer = self._begin()
+        producer = self._turns.begin()
         for key in strays:
             producer.produce(self._topic, None, key, 0)
         self._end(producer, [record for key in strays for record in self._log.refused_of(key)])
-
-    def _begin(self) -> Producer:
-        if self._producer is None:
-            raise KafkaException(KafkaError(KafkaError._FENCED))  # noqa: SLF001 - librdkafka's own error is named so
-        self._producer.begin_transaction()
-        return self._producer
 
     def _end(self, producer: Producer, refused: Sequence[RefusedRecord]) -> None:
         """Add dead letters to the transaction, and commit it."""
         for record in refused:
             key, value, headers = dead_letter(record, self._worker_id, _now())
             producer.produce(self._dead_letter_topic, value, key, headers=headers)  # type: ignore[arg-type]  # likewise
-        _until_done(lambda: producer.commit_transaction(_CALL_SECONDS))
+        self._turns.commit(producer)
         for record in refused:
             _log.warning("flag_record_buried", offset=record.refusal.offset, code=record.refusal.code)
             self._buried(record)
@@ -355,51 +304,6 @@ def _readable(reader: LogReader, start: int, end: int) -> list[FlagChange]:
         except InvalidRecordError:
             continue  # nothing of ours, and nobody follows the audit
     return changes
-
-
-def _until_done(call: Callable[[], None]) -> None:
-    """Make a call again for as long as the broker says that this may help, and not for ever.
-
-    Raises:
-        KafkaException: Another has the turn, the broker refused, or was away for too long.
-    """
-    deadline = time.monotonic() + _CALL_SECONDS
-    while True:
-        try:
-            return call()
-        except KafkaException as failure:
-            if not failure.args[0].retriable() or time.monotonic() > deadline:
-                raise
-
-
-class _Turns:
-    """How often, and for how long, one change tries to get a turn."""
-
-    def __init__(self, name: str, closing: threading.Event) -> None:
-        self._name = name
-        self._closing = closing
-        self._lost = 0
-        self._deadline = time.monotonic() + _PATIENCE_SECONDS
-
-    def wait_for_next(self, failure: KafkaException) -> None:
-        """Let the others finish; longer and longer, and never as long as others that wait.
-
-        Raises:
-            ConflictError: It took too long, and others had the turn.
-            UnavailableError: It took too long, or never will succeed, because of the broker.
-        """
-        error = failure.args[0]
-        self._lost += 1
-        _log.info("flags_turn_lost", flag=self._name, times=self._lost, code=error.name())
-        if error.code() in _REFUSALS or time.monotonic() > self._deadline:
-            if error.code() in _FENCED:
-                raise ConflictError(f"Other writers came before the change of {self._name} again and again; try again.")
-            raise UnavailableError(
-                f"The broker did not take the change of {self._name}: {error.str()}. It may have been made."
-            ) from failure
-        longest = min(_LONGEST_WAIT_SECONDS, _FIRST_WAIT_SECONDS * 2**self._lost)
-        if self._closing.wait(random.uniform(0, longest)):  # noqa: S311 - no secret
-            raise UnavailableError(f"Stopped before {self._name} could be changed.")
 
 
 def _now() -> str:
