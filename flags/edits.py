@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container  # noqa: TC003 - msgspec reads it from here
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 import msgspec
@@ -37,7 +38,7 @@ class Edit(msgspec.Struct, frozen=True, kw_only=True):
         create: Whether there may be no such flag yet.
         changed_by: Who.
         reason: Why.
-        expected_revision: Which revision of the flag the change is based on (`If-Match`); 0: that there is none;
+        expected_revisions: Which revisions of the flag the change may be based on (`If-Match`); 0: that there is none;
             None: whichever.
         faults: What was wrong with how it was asked for, to be said together with everything else.
     """
@@ -49,7 +50,7 @@ class Edit(msgspec.Struct, frozen=True, kw_only=True):
     create: bool = False
     changed_by: str
     reason: str = ""
-    expected_revision: int | None = None
+    expected_revisions: Container[int] | None = None
     faults: tuple[str, ...] = ()
 
 
@@ -97,9 +98,9 @@ def propose(edit: Edit, fold: Fold, *, revision: int, changed_at: str) -> FlagCh
     latest = fold.changes.get(edit.name)
     state = flag_state(edit.name, fold.changes)
     now_at = latest.revision if latest is not None and state is not None else 0
-    if edit.expected_revision is not None and edit.expected_revision != now_at:
+    if edit.expected_revisions is not None and now_at not in edit.expected_revisions:
         raise PreconditionFailedError(
-            f"The flag {edit.name} is at revision {now_at}, and the change is based on {edit.expected_revision}.",
+            f"The flag {edit.name} is at revision {now_at}, and that is not what the change is based on.",
             revision=now_at,
         )
     if state is None and (edit.delete or not edit.create):

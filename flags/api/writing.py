@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from aiohttp import hdrs, web
 
-from flags.api.preconditions import etag, expected_revision
+from flags.api.acting import SAYS_WHO_AND_WHY, author_of
+from flags.api.preconditions import etag, expected_revisions
 from flags.api.reading import ROOT, answer_json, no_such_flag
 from flags.api.requests import Query, json_object
 from flags.api.views import WrittenFlag
-from flags.definitions import DEFINITIONS
 from flags.edits import EDITABLE, Edit, flag_state
 from schemas.errors import UnknownFlagError
 from schemas.tokens import Scope
@@ -27,10 +27,6 @@ if TYPE_CHECKING:
 
 MOST_WAIT_SECONDS = 60.0
 _WAIT_SECONDS = 10.0
-
-_BUILT_IN = frozenset(flag.name for flag in DEFINITIONS)
-_NOBODY = "nobody"
-"""Stands in an edit that is refused for not saying who."""
 
 
 class FlagWriting:
@@ -117,24 +113,16 @@ class FlagWriting:
 def _edit(request: web.Request, caller: Caller, said: Mapping[str, Any], faults: list[str]) -> Edit:
     """Return the change that is asked for, with what is wrong with how it is asked for."""
     name = request.match_info["flag"]
-    expected = expected_revision(name, request.headers, exists_always=name in _BUILT_IN)
-    reason, changed_by = said.get("reason"), caller.name or said.get("changed_by")
-    if not isinstance(reason, str) or not reason.strip():
-        faults.append("reason: say why; it stands in the history for ever")
-        reason = ""
-    if not isinstance(changed_by, str) or not changed_by.strip():
-        faults.append("changed_by: say who changes it, for no token does")
-        changed_by = _NOBODY
-    if caller.name is not None and said.get("changed_by", caller.name) != caller.name:
-        faults.append(f"changed_by: it is {caller.name}, whose token this is")
-    fields = {field: value for field, value in said.items() if field not in {"reason", "changed_by"}}
-    faults += [f"{field[:64]}: it cannot be set here" for field in fields if field not in EDITABLE]
+    expected = expected_revisions(name, request.headers)
+    author, unsaid = author_of(caller, said)
+    fields = {field: value for field, value in said.items() if field not in SAYS_WHO_AND_WHY}
+    faults += [*unsaid, *(f"{field[:64]}: it cannot be set here" for field in fields if field not in EDITABLE)]
     return Edit(
         name=name,
         fields={field: value for field, value in fields.items() if field in EDITABLE},
-        changed_by=changed_by,
-        reason=reason,
-        expected_revision=expected,
+        changed_by=author.changed_by,
+        reason=author.reason,
+        expected_revisions=expected,
         faults=tuple(faults),
     )
 

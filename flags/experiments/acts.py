@@ -16,8 +16,8 @@ from schemas.events import Experiment, Variant
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from flags.acts import Author
     from flags.experiments.analysis import Assessment
-    from flags.rollouts.acts import Author
     from schemas.events import FlagChange
 
 _PER_PERCENT = BUCKETS // 100
@@ -79,7 +79,7 @@ def start(design: Design, flag: FlagChange | None, author: Author) -> Edit:
         create=True,
         changed_by=author.changed_by,
         reason=author.reason,
-        expected_revision=0 if flag is None else flag.revision,
+        expected_revisions={0 if flag is None else flag.revision},
     )
 
 
@@ -112,7 +112,7 @@ def conclude(flag: FlagChange, assessment: Assessment, author: Author, *, arm: s
         fields=fields,
         changed_by=author.changed_by,
         reason=f"{author.reason} ({said})" if author.reason else said,
-        expected_revision=flag.revision,
+        expected_revisions={flag.revision},
     )
 
 

@@ -16,6 +16,7 @@ from flags.validation import find_faults
 from schemas.events import Guardrail, Rollout
 
 if TYPE_CHECKING:
+    from flags.acts import Author
     from schemas.events import FlagChange
 
 EVERYONE = 100.0
@@ -31,14 +32,6 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     step_utterances: int = 1_000
     alpha: float = 0.05
     dry_run: bool = False
-
-
-class Author(msgspec.Struct, frozen=True, kw_only=True):
-    """Who does it, why, and when (RFC 3339, UTC)."""
-
-    changed_by: str
-    reason: str
-    now: str
 
 
 def share(flag: FlagChange) -> float:
@@ -171,5 +164,5 @@ def _edit(flag: FlagChange, author: Author, fields: dict[str, Any]) -> Edit:
         fields=fields,
         changed_by=author.changed_by,
         reason=author.reason,
-        expected_revision=flag.revision,
+        expected_revisions={flag.revision},
     )

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
-from flags.rollouts.acts import Author, climb, roll_back
+from flags.acts import Author, rfc3339
+from flags.rollouts.acts import climb, roll_back
 from flags.rollouts.decision import Verdict
 from schemas.errors import IntentStreamError
 
@@ -119,8 +120,3 @@ class Controller:
             dry_run=status.rollout.dry_run,
             why=status.why,
         )
-
-
-def rfc3339(moment: dt.datetime) -> str:
-    """Return a time in UTC as the log has it."""
-    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")

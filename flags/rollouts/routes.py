@@ -2,39 +2,36 @@
 
 from __future__ import annotations
 
-import datetime as dt
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from aiohttp import hdrs, web
 
-from flags.api.preconditions import etag, expected_revision
+from flags.acts import existing, latest
+from flags.api.acting import read_asked
+from flags.api.preconditions import etag
 from flags.api.reading import answer_json
-from flags.api.requests import Query, json_object
-from flags.errors import InvalidFlagError, PreconditionFailedError
-from flags.rollouts.acts import Author, start
+from flags.api.requests import Query
+from flags.rollouts.acts import start
 from flags.rollouts.comparison import rollout_of
-from flags.rollouts.controller import rfc3339
-from flags.rollouts.requests import ACTS, PLANNED, perform, read_plan
+from flags.rollouts.requests import ACTS, PLANNED, read_plan
 from flags.rollouts.status import status_of
 from flags.rollouts.views import RolloutList, view_of
 from schemas.errors import UnknownFlagError
 from schemas.tokens import Scope
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
+    from flags.acts import Log
+    from flags.api.acting import Asked
     from flags.api.blocking import BlockingCalls
     from flags.edits import Edit
     from flags.evaluation import Snapshot
-    from flags.rollouts.requests import Log
     from flags.rollouts.status import RolloutStatus
-    from schemas.access import Access, Caller
+    from schemas.access import Access
     from schemas.events import FlagChange
 
 ROOT = "/api/v1/rollouts"
-
-_SAYS_WHO_AND_WHY = frozenset({"reason", "changed_by"})
-_NOBODY = "nobody"
 
 
 class RolloutRoutes:
@@ -97,58 +94,23 @@ class RolloutRoutes:
         return answer_json(view_of(status), headers={hdrs.ETAG: etag(flag.revision)})
 
     async def _start(self, request: web.Request) -> web.Response:
-        caller = self._access.admit(request, Scope.FLAGS_WRITE)
-        Query(request.query).rest()
-        said = await json_object(request)
-        author, faults = _author(caller, said)
-        plan, wrong = read_plan({field: value for field, value in said.items() if field in PLANNED})
-        faults += wrong + _unknown(said, {*PLANNED, *_SAYS_WHO_AND_WHY})
-        return await self._perform(request, lambda flag: start(flag, plan, author), faults, status=201)
+        asked = await read_asked(request, self._access, PLANNED)
+        plan, faults = read_plan(asked.fields)
+        asked = asked._replace(faults=(*asked.faults, *faults))
+        return await self._perform(asked, lambda flag: start(flag, plan, asked.author), status=201)
 
     async def _act(self, request: web.Request) -> web.Response:
-        caller = self._access.admit(request, Scope.FLAGS_WRITE)
-        Query(request.query).rest()
-        said = await json_object(request)
-        author, faults = _author(caller, said)
-        faults += _unknown(said, _SAYS_WHO_AND_WHY)
+        asked = await read_asked(request, self._access, ())
         act = ACTS[request.path.rpartition("/")[2]]
-        return await self._perform(request, lambda flag: act(flag, author), faults)
+        return await self._perform(asked, lambda flag: act(flag, asked.author))
 
-    async def _perform(
-        self, request: web.Request, edit_of: Callable[[FlagChange], Edit], faults: list[str], *, status: int = 200
-    ) -> web.Response:
-        name = request.match_info["flag"]
-        expected = expected_revision(name, request.headers, exists_always=False)
-
-        def checked(flag: FlagChange) -> Edit:
-            if expected is not None and expected != flag.revision:
-                raise PreconditionFailedError(
-                    f"The flag {name} is at revision {flag.revision}.", revision=flag.revision
-                )
-            if faults:
-                raise InvalidFlagError(name, faults)
-            return edit_of(flag)
-
-        written = await self._writes.run(lambda: perform(self._log, name, checked))
+    async def _perform(self, asked: Asked, act: Callable[[FlagChange], Edit], *, status: int = 200) -> web.Response:
+        written = await self._writes.run(lambda: self._written(asked, act))
         return answer_json(
             view_of(status_of(written, rollout_of(written))), status=status, headers={hdrs.ETAG: etag(written.revision)}
         )
 
-
-def _author(caller: Caller, said: Mapping[str, Any]) -> tuple[Author, list[str]]:
-    """Return who acts and why, and what is wrong with how they say it."""
-    faults = []
-    reason, changed_by = said.get("reason"), caller.name or said.get("changed_by")
-    if not isinstance(reason, str) or not reason.strip():
-        faults.append("reason: say why; it stands in the history for ever")
-        reason = ""
-    if not isinstance(changed_by, str) or not changed_by.strip():
-        faults.append("changed_by: say who does it, for no token does")
-        changed_by = _NOBODY
-    if caller.name is not None and said.get("changed_by", caller.name) != caller.name:
-        faults.append(f"changed_by: it is {caller.name}, whose token this is")
-    return Author(changed_by=changed_by, reason=reason, now=rfc3339(dt.datetime.now(dt.UTC))), faults
-
-
-def _unknown(said: Mapping[str, Any], known: frozenset[str] | set[str]) -> list[str]:
-    return [f"{field[:64]}: it cannot be set here" for field in said if field not in known]
+    def _written(self, asked: Asked, act: Callable[[FlagChange], Edit]) -> FlagChange:
+        """Act; on another thread."""
+        flag = existing(asked.name, latest(self._log, asked.name))
+        return self._log.write(asked.edit(flag, lambda: act(flag)))

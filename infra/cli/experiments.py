@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 import msgspec
 
+from flags.acts import Author, acting_now
 from flags.errors import PreconditionFailedError
 from flags.experiments.acts import Design, conclude, find_experiment, running, since, start
 from flags.experiments.analysis import METRICS, Assessment, assess
 from flags.experiments.outlook import Outlook, look_ahead
-from flags.rollouts.acts import Author
 from infra.bench.report import render
 from infra.bench.statistics import bench_statistics
 from infra.cli.flag_writer import flag_writer
@@ -234,8 +234,7 @@ def _living(name: str, changes: Mapping[str, FlagChange]) -> FlagChange | None:
 
 
 def _author(changed_by: str | None, reason: str) -> Author:
-    now = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return Author(changed_by=changed_by or getpass.getuser(), reason=reason, now=now)
+    return acting_now(changed_by or getpass.getuser(), reason)
 
 
 def _arm(text: str) -> tuple[str, str]:

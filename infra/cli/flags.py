@@ -119,7 +119,7 @@ def set_flag(
         delete=delete,
         changed_by=changed_by or getpass.getuser(),
         reason=reason,
-        expected_revision=if_match,
+        expected_revisions=None if if_match is None else {if_match},
     )
     with flag_writer(begin()) as writer:
         written = writer.write(edit)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import getpass
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 import click
 
+from flags.acts import Author, acting_now, existing, latest
 from flags.errors import InvalidFlagError
-from flags.rollouts.acts import UNDER_WAY, Author, start
+from flags.rollouts.acts import UNDER_WAY, start
 from flags.rollouts.comparison import rollout_of
-from flags.rollouts.controller import rfc3339
-from flags.rollouts.requests import ACTS, perform, read_plan
+from flags.rollouts.requests import ACTS, read_plan
 from flags.rollouts.status import status_of
 from flags.rollouts.views import view_of
 from infra.cli.flag_writer import flag_writer
@@ -122,7 +121,7 @@ def status(*, flag: str | None, as_json: bool) -> None:
 
 def _perform(flag: str, edit: Callable[[FlagChange], Any], *, as_json: bool) -> None:
     with flag_writer(begin()) as writer:
-        written = perform(writer, flag, edit)
+        written = writer.write(edit(existing(flag, latest(writer, flag))))
     view = view_of(status_of(written, rollout_of(written)))
     if as_json:
         print_json(view)
@@ -132,7 +131,7 @@ def _perform(flag: str, edit: Callable[[FlagChange], Any], *, as_json: bool) -> 
 
 
 def _author(changed_by: str | None, reason: str) -> Author:
-    return Author(changed_by=changed_by or getpass.getuser(), reason=reason, now=rfc3339(dt.datetime.now(dt.UTC)))
+    return acting_now(changed_by or getpass.getuser(), reason)
 
 
 def _show(view: RolloutView) -> None:

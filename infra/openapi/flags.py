@@ -24,8 +24,10 @@ REASON = {"type": "string", "minLength": 1, "maxLength": MAX_TEXT_CHARACTERS, "d
 _WHO = "Who; needed where no tokens are configured, else it is the token's holder."
 CHANGED_BY = {"type": "string", "minLength": 1, "maxLength": MAX_IDENTIFIER_CHARACTERS, "description": _WHO}
 ETAG = {"ETag": {"description": "The flag's revision, in quotes.", "schema": {"type": "string"}}}
-_TAG_SCHEMA = {"type": "string", "pattern": r'^"\d{1,18}"$'}
-IF_MATCH = Parameter("If-Match", "header", "The revision that the change is based on, in quotes.", _TAG_SCHEMA)
+_TAGS_SCHEMA = {"type": "string", "pattern": r'^(\*|"\d{1,18}"(, ?"\d{1,18}")*)$'}
+IF_MATCH = Parameter(
+    "If-Match", "header", "The revision that the change is based on, in quotes, or several; `*`: any.", _TAGS_SCHEMA
+)
 _WAITING = (
     Parameter(
         "wait",

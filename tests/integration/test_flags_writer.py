@@ -63,8 +63,10 @@ def test_a_change_based_on_an_older_revision_is_refused(topics: FlagTopics) -> N
     one, other = topics.writer(), topics.writer()
     first = one.write(turn("caching", on=False))
     other.write(turn("caching", on=True))
-    with pytest.raises(PreconditionFailedError, match="at revision 2, and the change is based on 1"):
-        one.write(Edit(name="caching", fields={"enabled": False}, changed_by="ada", expected_revision=first.revision))
+    with pytest.raises(PreconditionFailedError, match="at revision 2, and that is not what"):
+        one.write(
+            Edit(name="caching", fields={"enabled": False}, changed_by="ada", expected_revisions={first.revision})
+        )
     assert revisions(topics, topics.changelog) == [1, 2]
 
 
@@ -72,7 +74,7 @@ def test_another_flags_change_is_no_conflict(topics: FlagTopics) -> None:
     writer = topics.writer()
     first = writer.write(turn("caching", on=False))
     writer.write(turn("quality_mode", on=True))
-    again = Edit(name="caching", fields={"enabled": True}, changed_by="ada", expected_revision=first.revision)
+    again = Edit(name="caching", fields={"enabled": True}, changed_by="ada", expected_revisions={first.revision})
     assert writer.write(again).revision == 3
 
 

@@ -11,12 +11,13 @@ import pytest
 from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient
 
+from flags.acts import Author
 from flags.clients import follower_config, reader_config, writer_config
 from flags.edits import Edit, flag_state
 from flags.follower import Follower
 from flags.history import read_history
 from flags.log_reader import LogReader
-from flags.rollouts.acts import Author, Plan, start
+from flags.rollouts.acts import Plan, start
 from flags.rollouts.controller import CONTROLLER, Controller
 from flags.rollouts.decision import Verdict
 from flags.writer import Writer

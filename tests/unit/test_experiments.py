@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from flags.acts import Author
 from flags.changelog import Fold
 from flags.edits import Edit, propose
 from flags.errors import InvalidFlagError
@@ -16,7 +17,6 @@ from flags.evaluation import Snapshot
 from flags.experiments.acts import Design, conclude, find_experiment, since, start
 from flags.experiments.analysis import Verdict, assess
 from flags.experiments.outlook import look_ahead
-from flags.rollouts.acts import Author
 from flags.statistics.arm import Arm
 from models.answer import Answer
 from schemas.cloudevents import Received

@@ -283,6 +283,31 @@ async def test_a_change_based_on_an_older_revision_is_refused(client: Client) ->
     assert (await ask(client, "PATCH", f"{FLAGS}/caching", body, If_Match='"1"'))[0] == 200
 
 
+@pytest.mark.parametrize(
+    ("condition", "status"),
+    [
+        ('"1"', 200),
+        ('"7", "1"', 200),
+        (', W/"x" ,"1,2",, "1"', 200),
+        ("*", 200),
+        ('"7", "0"', 412),
+        ('W/"1"', 412),
+        ('"one"', 412),
+    ],
+)
+async def test_a_change_may_be_based_on_one_of_several_revisions_or_on_any(
+    client: Client, condition: str, status: int
+) -> None:
+    await ask(client, "PUT", f"{FLAGS}/beta", {"enabled": True} | WHY)
+    assert (await ask(client, "PATCH", f"{FLAGS}/beta", {"killed": True} | WHY, If_Match=condition))[0] == status
+
+
+async def test_a_flag_that_must_be_there_is_not_made(client: Client) -> None:
+    body = {"enabled": True} | WHY
+    assert (await ask(client, "PUT", f"{FLAGS}/beta", body, If_Match="*"))[0] == 412
+    assert (await ask(client, "PUT", f"{FLAGS}/caching", body, If_Match="*"))[0] == 200
+
+
 async def test_a_flag_is_made_only_if_there_is_none(client: Client) -> None:
     body = {"enabled": True} | WHY
     assert (await ask(client, "PUT", f"{FLAGS}/beta", body, If_None_Match="*"))[0] == 201
@@ -292,7 +317,14 @@ async def test_a_flag_is_made_only_if_there_is_none(client: Client) -> None:
 
 @pytest.mark.parametrize(
     "headers",
-    [{"If_Match": "41"}, {"If_Match": '"x"'}, {"If_None_Match": '"1"'}, {"If_Match": '"1"', "If_None_Match": "*"}],
+    [
+        {"If_Match": "41"},
+        {"If_Match": ""},
+        {"If_Match": '"1" "2"'},
+        {"If_Match": '*, "1"'},
+        {"If_None_Match": '"1"'},
+        {"If_Match": '"1"', "If_None_Match": "*"},
+    ],
 )
 async def test_a_condition_that_is_none_is_refused(client: Client, headers: dict[str, str]) -> None:
     assert (await ask(client, "PATCH", f"{FLAGS}/caching", {"enabled": True} | WHY, **headers))[0] == 400

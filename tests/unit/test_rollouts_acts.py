@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from flags.acts import Author
 from flags.changelog import Fold
 from flags.edits import Edit, flag_state, propose
 from flags.errors import InvalidFlagError, PreconditionFailedError
-from flags.rollouts.acts import Author, Plan, abort, climb, pause, resume, roll_back, share, start
+from flags.rollouts.acts import Plan, abort, climb, pause, resume, roll_back, share, start
 from schemas.events import FlagChange, Guardrail, Rollout, Variant
 
 ADA = Author(changed_by="ada", reason="a test", now="2026-11-23T09:00:00Z")
