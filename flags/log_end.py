@@ -8,19 +8,29 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from confluent_kafka import IsolationLevel, TopicCollection, TopicPartition
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import OffsetSpec
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
     from typing import Any
 
-    from confluent_kafka.admin import AdminClient
+    from confluent_kafka.admin import AdminClient, ListOffsetsResultInfo
 
 _ASK_SECONDS = 1.0
 _UNANSWERED_SECONDS = 5.0
 """How long to leave a broker alone that did not answer. While an admin client has a question and no broker, librdkafka
 2.13.2 tries to connect without a pause, more than a thousand times a second: most of a processor, for every process."""
+_NO_ANSWER = frozenset(
+    {
+        KafkaError._TIMED_OUT,  # noqa: SLF001 - librdkafka's own errors are named so
+        KafkaError._TRANSPORT,  # noqa: SLF001 - likewise
+        KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001 - likewise
+    }
+)
+_REFUSED_SECONDS = 0.2
+"""How long to wait after an answer that was an error. After a pause of the broker it is FENCED_LEADER_EPOCH, until
+librdkafka has heard of the new epoch."""
 
 
 class LogEnd:
@@ -42,19 +52,18 @@ class LogEnd:
         self._every_seconds = every_seconds
         self._asking_since = float("-inf")
         self._soon = False
-        self._end: Future[Any] | None = None
+        self._end: Future[ListOffsetsResultInfo] | None = None
         self._topic: Future[Any] | None = None
         self._topic_id: str | None = None
         self._replaced = False
-        self._answered = True
+        self._pause_seconds = 0.0
         self.offset: int | None = None
         self.asked_at = float("-inf")
 
     def ask(self) -> None:
         """Take in an answer if there is one; ask again if it is time."""
         self._take_answers()
-        wait = self._every_seconds if self._answered else _UNANSWERED_SECONDS
-        due = self._soon or time.monotonic() - self._asking_since >= wait
+        due = self._soon or time.monotonic() - self._asking_since >= self._pause_seconds
         if self._end is not None or self._topic is not None or not due:
             return
         self._soon = False
@@ -78,9 +87,7 @@ class LogEnd:
 
     def _take_answers(self) -> None:
         if self._end is not None and self._end.done():
-            self._answered = self._end.exception() is None
-            if self._answered:
-                self.offset, self.asked_at = self._end.result().offset, self._asking_since
+            self._take_end(self._end)
             self._end = None
         if self._topic is not None and self._topic.done():
             if self._topic.exception() is None:
@@ -88,3 +95,14 @@ class LogEnd:
                 self._replaced = self._topic_id not in {None, topic_id}
                 self._topic_id = topic_id
             self._topic = None
+
+    def _take_end(self, answer: Future[ListOffsetsResultInfo]) -> None:
+        """Take in where the log ends; below 0 without an error is a broker that kept silent (librdkafka 2.13.2)."""
+        failure = answer.exception()
+        offset = answer.result().offset if failure is None else -1
+        if offset >= 0:
+            self.offset, self.asked_at = offset, self._asking_since
+            self._pause_seconds = self._every_seconds
+            return
+        refused = isinstance(failure, KafkaException) and failure.args[0].code() not in _NO_ANSWER
+        self._pause_seconds = _REFUSED_SECONDS if refused else _UNANSWERED_SECONDS

@@ -48,7 +48,7 @@ class Arrivals:
     def count(self) -> None:
         """Take up what the broker answered, and ask again now and then; never waits. Call this often."""
         if self._asked and all(answer.done() for answer in self._asked.values()):
-            with contextlib.suppress(KafkaException):  # it is away; it is asked again
+            with contextlib.suppress(KafkaException, UnavailableError):  # it is away; it is asked again
                 self.counted = _sum(self._asked) - self._before
             self._asked = {}
         if not self._asked and time.monotonic() - self._asked_at > _EVERY_SECONDS:
@@ -59,4 +59,7 @@ class Arrivals:
 
 
 def _sum(answers: dict[TopicPartition, Future[ListOffsetsResultInfo]]) -> int:
-    return sum(answer.result(_TIMEOUT_SECONDS).offset for answer in answers.values())
+    offsets = [answer.result(_TIMEOUT_SECONDS).offset for answer in answers.values()]
+    if min(offsets, default=0) < 0:  # librdkafka 2.13.2: a broker that kept silent is no error
+        raise UnavailableError("The broker does not tell where its partitions end.")
+    return sum(offsets)

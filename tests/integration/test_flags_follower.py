@@ -177,6 +177,19 @@ def test_flags_are_followed_across_a_stop_and_start_of_the_broker(tmp_path: Path
         assert follower.snapshot.enabled("caching")
 
 
+def test_a_frozen_broker_vouches_for_nothing(tmp_path: Path) -> None:
+    with running_broker(tmp_path / "broker") as broker, FlagTopics(broker.endpoint, tmp_path) as topics:
+        follower = topics.follower()
+        wait_until(lambda: follower.age_seconds < 1, "it knows that it is current")
+        broker.suspend()
+        try:
+            wait_until(lambda: follower.age_seconds > 4, "it knows that it may be missing something")
+            assert not follower.wait_until_current(2)
+        finally:
+            broker.resume()
+        wait_until(lambda: follower.wait_until_current(1), "it is told again that it is current")
+
+
 @pytest.mark.parametrize("flips", [1, 20], ids=["shorter than before", "longer than before"])
 def test_a_topic_made_anew_is_followed_from_its_beginning(topics: FlagTopics, flips: int) -> None:
     follower, writer = topics.follower(), topics.writer()
