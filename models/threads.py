@@ -4,8 +4,7 @@
 librdkafka has calls that outlast their timeouts while the broker is away; a worker must be able to stop all the same.
 
 On Linux, what runs here comes after the event loop and the followers of flags: the work of batches is never in a hurry,
-a flag change, a probe and an HTTP request are. Under full load that halves how long a flag change takes, and costs no
-throughput. docs/flags.md has the numbers.
+a flag change, a probe and an HTTP request are.
 """
 
 from __future__ import annotations
