@@ -113,7 +113,9 @@ def propose(edit: Edit, fold: Fold, *, revision: int, changed_at: str) -> FlagCh
         "changed_at": changed_at,
         "deleted": edit.delete,
     }
-    fields, faults = _converted(edit.fields | stamp)
+    unknown = [field for field in edit.fields if field not in _TYPES]
+    fields, faults = convert({field: edit.fields[field] for field in edit.fields if field in _TYPES} | stamp, _TYPES)
+    faults |= {field: f"there is no field {field!r}; there are {', '.join(EDITABLE)}" for field in unknown}
     base = {} if state is None or edit.replace or edit.delete else msgspec.structs.asdict(state)
     default = edit.name in _BUILT_IN and _BUILT_IN[edit.name].default
     change = FlagChange(**{"enabled": default, **base, **fields}) if not faults.keys() & stamp.keys() else None
@@ -125,15 +127,17 @@ def propose(edit: Edit, fold: Fold, *, revision: int, changed_at: str) -> FlagCh
     return change
 
 
-def _converted(fields: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return the fields with their types, and what is wrong with the others, by field."""
+def convert(fields: Mapping[str, Any], types: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return fields with their types, and what is wrong with the others, by field.
+
+    Args:
+        fields: As JSON has them.
+        types: Of each of them.
+    """
     converted, faults = {}, {}
     for field, value in fields.items():
-        if field not in _TYPES:
-            faults[field] = f"there is no field {field!r}; there are {', '.join(EDITABLE)}"
-            continue
         try:
-            converted[field] = msgspec.convert(value, _TYPES[field])
+            converted[field] = msgspec.convert(value, types[field])
         except msgspec.ValidationError as error:
             faults[field] = f"{field}: {error}"
     return converted, faults

@@ -53,7 +53,7 @@ class EvidenceReader:
 
     def __init__(self, settings: Settings) -> None:
         self._consumer = Consumer(evidence_consumer_config(settings))
-        self._followed: dict[Since, _Followed] = {}
+        self._followed: dict[Since, Followed] = {}
         self._newest: dict[_Place, float] = {}
 
     def __enter__(self) -> Self:
@@ -75,13 +75,26 @@ class EvidenceReader:
             UnavailableError: The broker does not say where to begin; nothing has changed.
         """
         new = {
-            since: _Followed(Comparison(since), self._places_at(since.seconds - _CLOCKS_SECONDS))
+            since: Followed(Comparison(since), self._places_at(since.seconds - _CLOCKS_SECONDS))
             for since in wanted
             if since not in self._followed
         }
         self._followed = {since: followed for since, followed in self._followed.items() if since in wanted} | new
         if new or not self._followed:
             self._assign()
+
+    def resume(self, followed: Followed) -> None:
+        """Compare this from now on, and nothing else, from where another reader stopped."""
+        self._followed = {followed.comparison.since: followed}
+        self._assign()
+
+    def followed(self, since: Since) -> Followed:
+        """Return what has been seen and how far was read, for another reader to go on with.
+
+        Raises:
+            KeyError: It is not followed.
+        """
+        return self._followed[since]
 
     def comparison(self, since: Since) -> Comparison | None:
         """Return what has been seen, if it is followed."""
@@ -170,7 +183,7 @@ class EvidenceReader:
         return end
 
 
-class _Followed:
+class Followed:
     """A comparison and, for each partition, the next offset that it has not seen."""
 
     def __init__(self, comparison: Comparison, positions: dict[_Place, int]) -> None:

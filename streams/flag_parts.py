@@ -21,6 +21,7 @@ from schemas.events import Presence
 from streams.clients import client_config, election_consumer_config, presence_producer_config
 from streams.election import Election
 from streams.evidence import EvidenceReader, judge_now
+from streams.experiments import ExperimentEvidence
 from streams.flag_routes import FlagRoutes
 from streams.flagging import Flags
 from streams.lease import Lease, lease_clock
@@ -48,6 +49,8 @@ _FLAGS_SECONDS = 5.0
 """How long the first batch waits for the flags; then the last state known on this machine decides."""
 _JUDGE_SECONDS = 5.0
 """How long evidence is read for whoever asks how a rollout fares."""
+_LOOK_SECONDS = 8.0
+"""How long results are read for whoever asks how an experiment fares; who asks again reads on."""
 
 
 class FlagParts:
@@ -197,7 +200,7 @@ class FlagParts:
         )
 
     def _new_routes(self) -> FlagRoutes:
-        client = client_config(self._settings)
+        client, experiments = client_config(self._settings), ExperimentEvidence(self._settings)
         return FlagRoutes(
             self._settings,
             follower=self._flags.follower,
@@ -207,6 +210,7 @@ class FlagParts:
             hold=self.lease.hold,
             new_consumer=lambda: Consumer(reader_config(client)),
             judge=self._rollouts.judge,
+            look=lambda flag, effect: experiments.look(flag, effect, patience_seconds=_LOOK_SECONDS),
         )
 
     def _describe(self) -> Presence:

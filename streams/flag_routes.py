@@ -11,6 +11,7 @@ from flags.api.blocking import BlockingCalls
 from flags.api.ofrep import RemoteEvaluation
 from flags.api.reading import FlagReading
 from flags.api.writing import FlagWriting
+from flags.experiments.routes import ExperimentRoutes
 from flags.history import read_history
 from flags.log_reader import LogReader
 from flags.rollouts.routes import RolloutRoutes
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from aiohttp import web
     from confluent_kafka import Consumer
 
+    from flags.experiments.status import ExperimentStatus
     from flags.follower import Follower
     from flags.propagation import Propagation
     from flags.rollouts.status import RolloutStatus
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
 _DEADLINE_SECONDS = 15.0
 _READERS, _WAITING_READERS = 2, 8
+"""Of the audit, and as many of results: who reads one for long keeps nobody from the other."""
 _WRITERS, _WAITING_WRITERS = 1, 63
 """Writes take turns anyway; one is a matter of milliseconds."""
 
@@ -48,6 +51,7 @@ class FlagRoutes(Service):
         hold: Returns when it is certain that what this worker knows still counts.
         new_consumer: Makes a consumer as `flags.clients.reader_config` configures it.
         judge: Returns where a flag's rollout stands, by the evidence on the log; blocking.
+        look: Returns how a flag's experiment stands and, given an effect, how long it takes to find that; blocking.
     """
 
     def __init__(
@@ -61,12 +65,16 @@ class FlagRoutes(Service):
         hold: Callable[[], Awaitable[None]],
         new_consumer: Callable[[], Consumer],
         judge: Callable[[FlagChange], RolloutStatus],
+        look: Callable[[FlagChange, float], ExperimentStatus],
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self._new_consumer = new_consumer
         self._reads = BlockingCalls(
             "flag-reads", threads=_READERS, waiting=_WAITING_READERS, deadline_seconds=_DEADLINE_SECONDS
+        )
+        self._looks = BlockingCalls(
+            "evidence-reads", threads=_READERS, waiting=_WAITING_READERS, deadline_seconds=_DEADLINE_SECONDS
         )
         self._writes = BlockingCalls(
             "flag-writes", threads=_WRITERS, waiting=_WAITING_WRITERS, deadline_seconds=_DEADLINE_SECONDS
@@ -94,7 +102,15 @@ class FlagRoutes(Service):
                 log=writer,
                 snapshot=lambda: follower.snapshot,
                 judge=judge,
-                reads=self._reads,
+                reads=self._looks,
+                writes=self._writes,
+            ),
+            ExperimentRoutes(
+                access=access,
+                log=writer,
+                snapshot=lambda: follower.snapshot,
+                look=look,
+                reads=self._looks,
                 writes=self._writes,
             ),
             RemoteEvaluation(access=access, snapshot=lambda: follower.snapshot, hold=hold),
@@ -107,6 +123,7 @@ class FlagRoutes(Service):
     async def on_stop(self) -> None:
         """Take no more calls."""
         self._reads.close()
+        self._looks.close()
         self._writes.close()
 
     def _read_audit(self) -> Iterator[FlagChange]:

@@ -5,7 +5,6 @@ Answered from this worker's snapshot, as its own decisions are; the past from th
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -14,7 +13,7 @@ from aiohttp import hdrs, web
 
 from flags.api.preconditions import etag
 from flags.api.requests import JSON, Query
-from flags.api.views import CheckedFlag, FlagList, FlagView, HistoryPage
+from flags.api.views import CheckedFlag, FlagList, FlagView, HistoryPage, finite
 from flags.compiling import ErrorCode
 from flags.definitions import DEFINITIONS
 from flags.edits import flag_state
@@ -90,7 +89,7 @@ class FlagReading:
         answer = FlagList(
             revision=snapshot.revision,
             current=self._follower.caught_up,
-            age_seconds=age if math.isfinite(age) else None,
+            age_seconds=finite(age),
             warnings=snapshot.warnings,
             flags=tuple(self._view(state) for state in states if state is not None),
         )

@@ -62,12 +62,20 @@ class Query:
         text = self.text(name)
         if text is None:
             return None
-        try:
-            number = float(text)
-        except ValueError:
-            number = math.nan
+        number = _number(text)
         if not 0 < number <= most:
             self.faults.append(f"{name} is more than 0, and at most {most:g}.")
+            return None
+        return number
+
+    def number(self, name: str, *, least: float, most: float) -> float | None:
+        """Return a number; None if it is not there, or none."""
+        text = self.text(name)
+        if text is None:
+            return None
+        number = _number(text)
+        if not least <= number <= most:
+            self.faults.append(f"{name} is a number from {least:g} to {most:g}.")
             return None
         return number
 
@@ -122,6 +130,13 @@ async def json_object(request: web.Request) -> dict[str, Any]:
         raise InvalidRequestError("The body is not UTF-8.") from None
     except msgspec.DecodeError as error:
         raise InvalidRequestError(f"The body is no JSON: {json_fault(body, error)}.") from error
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
 def _is_digits(text: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any
 
 import msgspec
@@ -65,3 +66,8 @@ class HistoryPage(msgspec.Struct, frozen=True, kw_only=True):
     next_before: Annotated[
         Annotated[int, Meta(ge=1)] | None, Meta(description="`before` of the next page; `null`: there is none.")
     ]
+
+
+def finite(number: float) -> float | None:
+    """Return a number as JSON can say it; None: it is infinite, or none."""
+    return number if math.isfinite(number) else None

@@ -11,6 +11,7 @@ from flags.bucketing import BUCKETS
 from flags.edits import Edit
 from flags.errors import InvalidFlagError
 from flags.rollouts.comparison import Since
+from schemas.errors import UnknownFlagError
 from schemas.events import Experiment, Variant
 
 if TYPE_CHECKING:
@@ -129,11 +130,22 @@ def _winner(flag: FlagChange, assessment: Assessment, arm: str | None, *, anyway
     return winner
 
 
-def running(flag: FlagChange) -> Experiment:
-    """Return a flag's experiment.
+def experiment_of(name: str, flag: FlagChange | None) -> Experiment:
+    """Return a flag's experiment, under way or concluded.
 
     Raises:
-        InvalidFlagError: None is running.
+        UnknownFlagError: There is no such flag, or it is no experiment.
+    """
+    if flag is None or flag.experiment is None:
+        raise UnknownFlagError(f"There is no experiment {name[:64]!r}.")
+    return flag.experiment
+
+
+def running(flag: FlagChange) -> Experiment:
+    """Return a flag's experiment, under way.
+
+    Raises:
+        InvalidFlagError: None is.
     """
     if flag.experiment is None or flag.experiment.state != "running":
         raise InvalidFlagError(flag.name, ["no experiment of it is running"])

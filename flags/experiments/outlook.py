@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from schemas.events import Experiment, FlagChange, Variant
 
 
+USUAL_EFFECT = 0.2
+LEAST_EFFECT, MOST_EFFECT = 0.001, 0.99
+"""What is smaller takes longer than anybody waits."""
+
+
 class Outlook(msgspec.Struct, frozen=True, kw_only=True):
     """What it takes to find an arm that is better by so much, with a probability of `power`.
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, get_type_hints
 
-import msgspec
-
+from flags.edits import convert
 from flags.rollouts.acts import Plan, abort, climb, pause, resume
 from schemas.events import Rollout
 
@@ -36,10 +35,5 @@ def read_plan(said: Mapping[str, Any]) -> tuple[Plan, list[str]]:
     Args:
         said: Fields of a plan, as JSON has them, and no others.
     """
-    fields, faults = {}, []
-    for name, value in said.items():
-        try:
-            fields[name] = msgspec.convert(value, _TYPES[name])
-        except msgspec.ValidationError as error:
-            faults.append(f"{name}: {error}")
-    return Plan(**fields), faults
+    fields, faults = convert(said, _TYPES)
+    return Plan(**fields), list(faults.values())

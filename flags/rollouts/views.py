@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 from msgspec import Meta
 
+from flags.api.views import finite
 from flags.rollouts.decision import Verdict  # noqa: TC001 - msgspec reads it from here
 from flags.statistics import guardrail  # noqa: TC001 - likewise
 from schemas.events import Rollout
@@ -79,7 +79,7 @@ def view_of(status: RolloutStatus) -> RolloutView:
         warning=status.warning,
         treated=None if look is None else look.treated,
         control=None if look is None else look.control,
-        behind_seconds=None if look is None else _finite(look.behind_seconds),
+        behind_seconds=None if look is None else finite(look.behind_seconds),
         guardrails=() if look is None else tuple(_guardrail(finding) for finding in look.findings),
     )
 
@@ -93,10 +93,6 @@ def _guardrail(finding: Finding) -> GuardrailView:
         treated=finding.treated,
         control=finding.control,
         p_value=finding.p_value,
-        estimate=None if finding.estimate is None else _finite(finding.estimate),
-        interval=(_finite(low), _finite(high)),
+        estimate=None if finding.estimate is None else finite(finding.estimate),
+        interval=(finite(low), finite(high)),
     )
-
-
-def _finite(number: float) -> float | None:
-    return number if math.isfinite(number) else None

@@ -51,6 +51,8 @@ def utterances_for_rate(
 def utterances_for_mean(*, log_ratio: float, spread: float, alpha: float, power: float = USUAL_POWER) -> float:
     """Return how many utterances of both arms are needed to find that something takes longer, or costs more.
 
+    Infinite: more than anybody will ever have.
+
     Args:
         log_ratio: Natural logarithm of the ratio that is to be found; not 0.
         spread: The standard error of the logarithm's estimate, times the root of the utterances behind it.
@@ -67,4 +69,6 @@ def utterances_for_mean(*, log_ratio: float, spread: float, alpha: float, power:
         z = abs(log_ratio) / error - quantile
         return 0.5 * weight * max(0.0, z) ** 2 + 0.5 * math.log1p(-weight) - math.log(1 / alpha)
 
+    if excess(_MOST) < 0:
+        return math.inf
     return float(brentq(excess, 1.0, _MOST)) if excess(1.0) < 0 else 1.0

@@ -4,39 +4,36 @@ from __future__ import annotations
 
 import datetime as dt
 import getpass
-import time
-from typing import TYPE_CHECKING, NamedTuple
+import math
+from typing import TYPE_CHECKING
 
 import click
 import msgspec
 
-from flags.acts import Author, acting_now
+from flags.acts import acting_now, latest
 from flags.errors import PreconditionFailedError
-from flags.experiments.acts import Design, conclude, find_experiment, running, since, start
-from flags.experiments.analysis import METRICS, Assessment, assess
-from flags.experiments.outlook import Outlook, look_ahead
+from flags.experiments.acts import Design, conclude, find_experiment, start
+from flags.experiments.analysis import METRICS
+from flags.experiments.outlook import LEAST_EFFECT, MOST_EFFECT, USUAL_EFFECT
+from flags.experiments.status import conclusive, status_of
+from flags.experiments.views import view_of
 from infra.bench.report import render
 from infra.bench.statistics import bench_statistics
 from infra.cli.flag_writer import flag_writer
 from infra.cli.output import json_option, print_json, say
 from infra.cli.session import begin
-from schemas.errors import UnavailableError, UnknownFlagError
+from schemas.errors import UnknownFlagError
 from schemas.strategies import Strategy
-from streams.evidence import EvidenceReader
+from streams.experiments import ExperimentEvidence
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
+    from flags.acts import Author
     from flags.experiments.analysis import Seen
-    from flags.statistics.arm import Arm
+    from flags.experiments.outlook import Outlook
+    from flags.experiments.status import ExperimentStatus, Findings
     from flags.writer import Writer
     from schemas.events import FlagChange
     from schemas.settings import Settings
-
-_READ_SECONDS = 0.5
-_AT_END_SECONDS = 1.0
-"""Where more comes in all the time, what is younger than this need not be waited for."""
-_PATIENCE_SECONDS = 30.0
 
 _HEADING = (
     f"{'':<16} {'users':>8} {'utterances':>10} {'errors':>8} {'degraded':>8} {'corrected':>9} "
@@ -45,14 +42,6 @@ _HEADING = (
 
 _reason_option = click.option("--reason", default="", help="Why; it stands in the history for ever.")
 _by_option = click.option("--by", "changed_by", help="Who does it; left out: who you are on this machine.")
-
-
-class _Status(NamedTuple):
-    """An experiment that runs, and what may be said of it."""
-
-    flag: FlagChange
-    assessment: Assessment
-    outlook: Outlook
 
 
 @click.group
@@ -95,8 +84,7 @@ def start_experiment(
         raise click.UsageError("Two arms have the same name.")
     design = Design(flag=name, arms=named, control=next(iter(named)), metric=metric, percentage=percentage, alpha=alpha)
     with flag_writer(begin()) as writer:
-        flag = _living(name, writer.read().changes)
-        written = writer.write(start(design, flag, _author(changed_by, reason)))
+        written = writer.write(start(design, latest(writer, name), _author(changed_by, reason)))
     if as_json:
         print_json(written)
     else:
@@ -107,8 +95,8 @@ def start_experiment(
 @click.argument("name", required=False)
 @click.option(
     "--effect",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    default=0.2,
+    type=click.FloatRange(LEAST_EFFECT, MOST_EFFECT),
+    default=USUAL_EFFECT,
     show_default=True,
     help="Say how long it takes to find an arm that is lower by this part.",
 )
@@ -118,27 +106,32 @@ def show_status(*, name: str | None, effect: float, as_json: bool) -> None:
     settings = begin()
     with flag_writer(settings) as writer:
         flag = _experiment(name, writer)
-    if flag.experiment is not None and flag.experiment.state == "concluded":
-        if as_json:
-            print_json({"flag": flag.name, "experiment": flag.experiment, "revision": flag.revision})
-        else:
-            say(f"{flag.name} is concluded: everyone gets {flag.experiment.winner}, since {flag.changed_at}.")
-            say(flag.reason)
-        return
-    status = _status(settings, flag, effect)
+    status = _look(settings, flag, effect)
     if as_json:
-        print_json(
-            {
-                "flag": flag.name,
-                "revision": flag.revision,
-                "experiment": flag.experiment,
-                "assessment": status.assessment,
-                "outlook": status.outlook,
-            }
-        )
+        print_json(view_of(status))
+    elif status.findings is None:
+        say(f"{flag.name} is concluded: everyone gets {status.experiment.winner}, since {flag.changed_at}.")
+        say(flag.reason)
+    else:
+        for line in _lines(status.findings):
+            click.echo(line)
+
+
+@command.command("list")
+@json_option
+def list_experiments(*, as_json: bool) -> None:
+    """Show every experiment, under way or concluded."""
+    with flag_writer(begin()) as writer:
+        changes = writer.read().changes
+    statuses = [status_of(flag) for _, flag in sorted(changes.items()) if flag.experiment is not None]
+    if as_json:
+        print_json([view_of(status) for status in statuses])
         return
-    for line in _lines(status):
-        click.echo(line)
+    for flag, experiment, _ in statuses:
+        outcome = "running" if experiment.winner is None else f"concluded: everyone gets {experiment.winner}"
+        click.echo(f"{flag.name}: {outcome}, as of revision {flag.revision}; {experiment.metric} decides.")
+    if not statuses:
+        say("There is no experiment yet; `intentstream experiments start` begins one.")
 
 
 @command.command("conclude")
@@ -170,7 +163,7 @@ def conclude_experiment(
                 f"The flag {flag.name} is at revision {flag.revision}, not {if_match}; look at it again.",
                 revision=flag.revision,
             )
-        assessment = assess(flag, running(flag), _read_arms(settings, flag))
+        assessment = conclusive(_look(settings, flag, USUAL_EFFECT))
         edit = conclude(flag, assessment, _author(changed_by, reason), arm=arm, anyway=anyway)
         written = writer.write(edit)
     if as_json:
@@ -190,47 +183,16 @@ def simulate(*, runs: int, seed: int, as_json: bool) -> None:
     click.echo(msgspec.json.encode(report) if as_json else render(report))
 
 
-def _status(settings: Settings, flag: FlagChange, effect: float) -> _Status:
-    experiment, place = running(flag), since(flag)
-    arms = _read_arms(settings, flag)
-    return _Status(
-        flag,
-        assess(flag, experiment, arms),
-        look_ahead(flag, experiment, arms, elapsed_seconds=time.time() - place.seconds, effect=effect),
-    )
-
-
-def _read_arms(settings: Settings, flag: FlagChange) -> Mapping[str, Arm]:
-    """Read what stands on the log since an experiment started.
-
-    Raises:
-        UnavailableError: The broker does not give it.
-    """
-    place = since(flag)
-    with EvidenceReader(settings) as reader:
-        reader.follow([place])
-        silent_since = time.monotonic()
-        while reader.behind_seconds > _AT_END_SECONDS:
-            if reader.read(_READ_SECONDS):
-                silent_since = time.monotonic()
-            elif time.monotonic() - silent_since > _PATIENCE_SECONDS:
-                raise UnavailableError("The broker stopped answering before all results were read; try again.")
-        comparison = reader.comparison(place)
-    return {} if comparison is None else comparison.arms
+def _look(settings: Settings, flag: FlagChange, effect: float) -> ExperimentStatus:
+    return ExperimentEvidence(settings).look(flag, effect, patience_seconds=math.inf)
 
 
 def _experiment(name: str | None, writer: Writer) -> FlagChange:
     """Return the flag of an experiment; without a name, of the one that runs or ran last."""
-    changes = writer.read().changes
-    flag = find_experiment(changes) if name is None else _living(name, changes)
+    flag = find_experiment(writer.read().changes) if name is None else latest(writer, name)
     if flag is None or flag.experiment is None:
         raise UnknownFlagError("There is no such experiment; `intentstream experiments start` begins one.")
     return flag
-
-
-def _living(name: str, changes: Mapping[str, FlagChange]) -> FlagChange | None:
-    change = changes.get(name)
-    return None if change is None or change.deleted else change
 
 
 def _author(changed_by: str | None, reason: str) -> Author:
@@ -244,13 +206,13 @@ def _arm(text: str) -> tuple[str, str]:
     return name, strategy
 
 
-def _lines(status: _Status) -> list[str]:
+def _lines(findings: Findings) -> list[str]:
     """Return an experiment for a person."""
-    assessment = status.assessment
+    assessment = findings.assessment
     lines = [
         f"{assessment.flag}: {assessment.verdict.value}. {assessment.reason}.",
         f"{assessment.metric} against {assessment.control}, wrongly in {assessment.alpha:.0%} of cases or less.",
-        _outlook_line(status.outlook),
+        _outlook_line(findings.outlook),
         _HEADING,
     ]
     for arm in assessment.arms:

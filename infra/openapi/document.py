@@ -9,8 +9,10 @@ from typing import Any
 import msgspec
 
 from flags.api import ofrep, views
+from flags.experiments.views import ExperimentList, ExperimentView
 from flags.rollouts.views import RolloutList, RolloutView
 from health.probes import CONTENT_TYPE as HEALTH_JSON
+from infra.openapi.experiments import experiment_operations, experiment_schemas
 from infra.openapi.flags import flag_operations, flag_schemas
 from infra.openapi.operation import JSON, Answer, Operation, Schema, problems
 from infra.openapi.rollouts import rollout_operations, rollout_schemas
@@ -37,6 +39,8 @@ _TYPES: tuple[type, ...] = (
     views.HistoryPage,
     RolloutList,
     RolloutView,
+    ExperimentList,
+    ExperimentView,
     ofrep.EvaluationRequest,
     ofrep.EvaluationSuccess,
     ofrep.EvaluationFailure,
@@ -83,7 +87,7 @@ def openapi_document(version: str) -> dict[str, Any]:
 
 def operations() -> list[Operation]:
     """Return everything that a worker serves."""
-    return [_classify(), *flag_operations(), *rollout_operations(), *_health()]
+    return [_classify(), *flag_operations(), *rollout_operations(), *experiment_operations(), *_health()]
 
 
 def _classify() -> Operation:
@@ -120,7 +124,7 @@ def _health() -> list[Operation]:
 def _schemas() -> dict[str, Schema]:
     _, components = msgspec.json.schema_components(_TYPES, ref_template="#/components/schemas/{name}")
     schemas = {name: _tidy(schema) for name, schema in components.items()}
-    schemas |= flag_schemas(schemas) | rollout_schemas(schemas)
+    schemas |= flag_schemas(schemas) | rollout_schemas(schemas) | experiment_schemas(schemas)
     return dict(sorted(schemas.items()))
 
 

@@ -18,6 +18,7 @@ from tests.kit.brokers import create_our_topics, running_broker
 from tests.kit.command import run_command
 from tests.kit.ledger import Ledger
 from tests.kit.load import publish, utterances
+from tests.kit.waiting import wait_until
 from tests.kit.worker import WorkerProcess
 
 if TYPE_CHECKING:
@@ -52,6 +53,16 @@ def results_on(broker: str) -> list[Result]:
         return [msgspec.json.decode(record.value() or b"", type=Result) for record in reader.read_to_end()]
 
 
+def look(worker: WorkerProcess) -> Any:
+    return json.loads(worker.get("/api/v1/experiments/fast_enough"))
+
+
+def counted(status: Any) -> list[tuple[Any, ...]]:
+    """Return of each arm what does not depend on the order in which partitions are read."""
+    names = ("name", "users", "utterances", "error_rate", "degraded_rate", "correction_rate", "verdict")
+    return [tuple(arm[name] for name in names) for arm in status["assessment"]["arms"]]
+
+
 def correct(broker: str, results: Sequence[Result]) -> None:
     producer = Producer({"bootstrap.servers": broker})
     for result in results:
@@ -83,6 +94,9 @@ def test_an_experiment_from_its_start_to_its_conclusion(broker: str, prepared_mo
         assert all(len(those) == 1 for those in arms_of_user.values())
         assert set.union(*arms_of_user.values()) == {("usual", "adaptive"), ("fast", "performance")}
 
+        wait_until(
+            lambda: look(worker)["outlook"]["utterances_seen"] == UTTERANCES, "a look over HTTP sees all results"
+        )
         corrected = [result for result in seen if result.experiment_arm == "fast"][:40]
         correct(broker, corrected)
         status = ask(broker, "status", "fast_enough")
@@ -96,6 +110,7 @@ def test_an_experiment_from_its_start_to_its_conclusion(broker: str, prepared_mo
             assert arm["correction_rate"] == pytest.approx(40 / utterances_seen[name] if name == "fast" else 0)
             assert arm["cost"] > 0
         assert status["outlook"]["utterances_seen"] == UTTERANCES
+        wait_until(lambda: counted(look(worker)) == counted(status), "the next look reads on where the last one ended")
         said = run_command("experiments", "status", KAFKA__BOOTSTRAP_SERVERS=broker).stdout.decode()
         assert status["assessment"]["verdict"] in said
 
