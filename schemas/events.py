@@ -115,6 +115,9 @@ class Result(_Event, frozen=True, kw_only=True):
     release: Annotated[str, Meta(description="The model release that answered.")]
     flags_revision: Annotated[int, Meta(ge=0)] = 0
     corrections_revision: Annotated[int, Meta(ge=0)] = 0
+    lesson: Annotated[
+        int | None, Meta(description="The revision of the lesson that decided, where people's corrections did.")
+    ] = None
     cached: bool = False
     user_id: Identifier | None = None
     conversation_id: Identifier | None = None
@@ -149,6 +152,41 @@ class Confirmation(_Event, frozen=True, kw_only=True):
     utterance_id: Identifier
     person_id: Identifier
     result_id: Identifier | None = None
+
+
+class Vote(_Event, frozen=True, kw_only=True):
+    """What one person said last of a text."""
+
+    person_id: Identifier
+    intent: Annotated[str | None, Meta(description="`null` is out of scope.")]
+    at: Annotated[str, Meta(description="When the correction reached the log. RFC 3339, UTC.")]
+
+
+class Lesson(_Event, frozen=True, kw_only=True):
+    """What is known of one text from people's corrections, on `intents.corrections.v1`: its latest state."""
+
+    text: Annotated[str, Meta(min_length=1, description="In the form that tells texts apart: NFC, lower case.")]
+    intent: Annotated[str | None, Meta(description="What it means; `null` is out of scope.")]
+    accepted: Annotated[bool, Meta(description="Whether it decides; `false`: it waits for more people or examples.")]
+    votes: Annotated[tuple[Vote, ...], Meta(description="One of each person, the first first.")]
+    revision: Annotated[int, Meta(ge=1, description="Of this log: one more than the last change of any lesson.")]
+    changed_at: Annotated[str, Meta(description="RFC 3339, UTC.")]
+
+
+class CorrectionVerdict(_Event, frozen=True, kw_only=True):
+    """What the guard made of one correction, on `intents.corrections-audit.v1`. It does not repeat the text."""
+
+    verdict: Literal["accepted", "waiting", "refused"]
+    code: Annotated[str, Meta(description="A stable word for the reason.")]
+    reason: Annotated[str, Meta(description="The reason for a person.")]
+    utterance_id: Identifier
+    intent: Annotated[str | None, Meta(description="What the person says is right; `null` is out of scope.")]
+    person_id: Identifier
+    people: Annotated[int, Meta(ge=0, description="How many say so of this text, this one included.")] = 0
+    lesson: Annotated[str | None, Meta(description="The key of what was learnt or waits; refused: none.")] = None
+    revision: Annotated[int, Meta(ge=0, description="Of the corrections' log, with this correction in it.")] = 0
+    source: Annotated[Source | None, Meta(description="Where the correction stands.")] = None
+    judged_at: Annotated[str, Meta(description="RFC 3339, UTC.")]
 
 
 class Condition(_Event, frozen=True, kw_only=True):
@@ -326,6 +364,8 @@ EVENT_TYPES: dict[str, type[_Event]] = {
     "intentstream.review-request.v1": ReviewRequest,
     "intentstream.correction.v1": Correction,
     "intentstream.confirmation.v1": Confirmation,
+    "intentstream.lesson.v1": Lesson,
+    "intentstream.correction-verdict.v1": CorrectionVerdict,
     "intentstream.flag-change.v1": FlagChange,
     "intentstream.model-release.v1": ModelRelease,
     "intentstream.presence.v1": Presence,

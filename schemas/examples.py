@@ -8,8 +8,10 @@ from schemas.events import (
     Condition,
     Confirmation,
     Correction,
+    CorrectionVerdict,
     DeadLetter,
     FlagChange,
+    Lesson,
     ModelRelease,
     Outcome,
     Prerequisite,
@@ -20,6 +22,7 @@ from schemas.events import (
     Source,
     Timings,
     Utterance,
+    Vote,
 )
 
 _SOURCE = Source(topic="intents.utterances.v1", partition=3, offset=41)
@@ -68,6 +71,27 @@ EXAMPLES = {
     ),
     "intentstream.confirmation.v1": Confirmation(
         utterance_id="8f14e45f", person_id="agent-3", result_id="intents.utterances.v1/3/41"
+    ),
+    "intentstream.lesson.v1": Lesson(
+        text="please move forty euros to my savings.",
+        intent="transfer_money",
+        accepted=True,
+        votes=(Vote(person_id="agent-3", intent="transfer_money", at="2026-11-23T09:12:31.250Z"),),
+        revision=12,
+        changed_at="2026-11-23T09:12:31.257Z",
+    ),
+    "intentstream.correction-verdict.v1": CorrectionVerdict(
+        verdict="accepted",
+        code="agreed",
+        reason="1 person says so, and that is enough.",
+        utterance_id="8f14e45f",
+        intent="transfer_money",
+        person_id="agent-3",
+        people=1,
+        lesson="5e884898da28047151d0e56f8dc62927",
+        revision=12,
+        source=Source(topic="intents.feedback.v1", partition=2, offset=9),
+        judged_at="2026-11-23T09:12:31.257Z",
     ),
     "intentstream.flag-change.v1": FlagChange(
         name="quality_mode",

@@ -214,6 +214,27 @@ class Postgres(_Section):
         return _checked_url(dsn, ("postgresql", "postgres"))
 
 
+class Learning(_Section):
+    """Which of people's corrections count."""
+
+    people: int = Field(
+        1, ge=1, le=100, description="How many must agree on a text where the classifier thought of that intent, too."
+    )
+    people_in_doubt: int = Field(
+        2, ge=1, le=100, description="How many must where it did not, or where others said otherwise."
+    )
+    corrections_per_person: int = Field(100, ge=1, description="In `quota_seconds`; more of one person are refused.")
+    quota_seconds: float = Field(3_600.0, ge=1, description="The time in which a person's corrections are counted.")
+    new_intent_examples: int = Field(
+        5, ge=0, le=1_000, description="How many texts teach an intent that the catalogue lacks; 0: none may be taught."
+    )
+    new_intent_people: int = Field(2, ge=1, le=100, description="How many people must have given those.")
+    max_new_intents: int = Field(50, ge=0, le=1_000, description="How many may be taught or wait to be.")
+    max_texts: int = Field(
+        10_000, ge=1, le=100_000, description="How many texts are remembered; the oldest are forgotten."
+    )
+
+
 class Web(_Section):
     """The HTTP server of a worker."""
 
@@ -226,12 +247,13 @@ class Web(_Section):
 
 
 class Access(_Section):
-    """Who may read and change flags over HTTP."""
+    """Who may read and change flags, and correct answers, over HTTP."""
 
     tokens: dict[str, Token] = Field(
         {},
-        description="By their holder's name, each a `secret` and `scopes` (`flags:read`, `flags:write`): JSON in the "
-        "environment, `[access.tokens.NAME]` in the file; none: only callers on this machine are let in.",
+        description="By their holder's name, each a `secret` and `scopes` (`flags:read`, `flags:write`, "
+        "`feedback:write`): JSON in the environment, `[access.tokens.NAME]` in the file; none: only callers on this "
+        "machine are let in.",
     )
 
     @field_validator("tokens")
@@ -298,6 +320,7 @@ class Settings(BaseSettings):
     cache: Cache = Cache()
     redis: Redis = Redis()
     postgres: Postgres = Postgres()
+    learning: Learning = Learning()
     web: Web = Web()
     access: Access = Access()
     embedded: Embedded = Embedded()

@@ -25,6 +25,7 @@ class Scope(enum.StrEnum):
 
     FLAGS_READ = "flags:read"
     FLAGS_WRITE = "flags:write"
+    FEEDBACK_WRITE = "feedback:write"
 
 
 class Token(BaseModel):

@@ -26,7 +26,9 @@ from schemas.errors import UnavailableError
 from schemas.events import (
     Confirmation,
     Correction,
+    CorrectionVerdict,
     FlagChange,
+    Lesson,
     ModelRelease,
     Presence,
     Result,
@@ -49,6 +51,7 @@ FLAGS = "intents.flags.v1"
 FLAGS_AUDIT = "intents.flags-audit.v1"
 MODELS = "intents.models.v1"
 CORRECTIONS = "intents.corrections.v1"
+CORRECTIONS_AUDIT = "intents.corrections-audit.v1"
 WORKERS = "intents.workers.v1"
 DEAD_LETTERS = "intents.deadletter.v1"
 
@@ -136,10 +139,19 @@ TOPICS: tuple[TopicSpec, ...] = (
     ),
     TopicSpec(
         name=CORRECTIONS,
-        key="utterance or text hash",
-        description="Corrections that passed the guards: what every worker remembers.",
+        key="hash of the text",
+        description="What people's corrections teach, text by text: what every worker remembers.",
         partitions=1,
         compacted=True,
+        events=(Lesson,),
+    ),
+    TopicSpec(
+        name=CORRECTIONS_AUDIT,
+        key="utterance id",
+        description="What the guard made of each correction, and why.",
+        partitions=1,
+        retention_ms=-1,
+        events=(CorrectionVerdict,),
     ),
     TopicSpec(
         name=WORKERS,

@@ -1,0 +1,1 @@
+"""What people's corrections teach: which of them count, and which texts they speak for."""
