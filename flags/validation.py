@@ -32,6 +32,9 @@ MAX_DEPTH = 10
 MAX_COST = 1_000
 """How many flags one question may ask, counting each as often as it is asked."""
 
+RESERVED_NAMES = frozenset({"check"})
+"""What stands where a flag's name does in an address, so that nobody could ask for the history of a flag so named."""
+
 _HUNDRED = threshold(100)
 _BUILT_IN = {flag.name for flag in DEFINITIONS}
 
@@ -39,6 +42,7 @@ _BUILT_IN = {flag.name for flag in DEFINITIONS}
 def find_faults(change: FlagChange) -> list[str]:
     """Return everything that is wrong with a flag's state, as far as it can be seen without other flags."""
     return [
+        *_name_faults(change),
         *_percentage_faults(change.rollout_percentage, "rollout_percentage"),
         *_text_faults(change),
         *_variant_faults(change),
@@ -220,6 +224,11 @@ def _prerequisite_faults(change: FlagChange) -> Iterator[str]:
     if len(change.prerequisites) > MAX_PREREQUISITES:
         yield f"it has {len(change.prerequisites)} prerequisites; at most {MAX_PREREQUISITES}"
     yield from (f"the prerequisite {name} is named {count} times" for name, count in needed.items() if count > 1)
+
+
+def _name_faults(change: FlagChange) -> Iterator[str]:
+    if change.name in RESERVED_NAMES and not change.deleted:
+        yield f"{change.name} is a word of the HTTP routes, and no name; choose another"
 
 
 def _kind_faults(change: FlagChange) -> Iterator[str]:
