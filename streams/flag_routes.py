@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from mode import Service
@@ -11,6 +11,7 @@ from flags.api.blocking import BlockingCalls
 from flags.api.ofrep import RemoteEvaluation
 from flags.api.reading import FlagReading
 from flags.api.writing import FlagWriting
+from flags.audit_index import AuditIndex
 from flags.experiments.routes import ExperimentRoutes
 from flags.history import read_history
 from flags.log_reader import LogReader
@@ -86,6 +87,7 @@ class FlagRoutes(Service):
                 follower=follower,
                 overrides=overrides,
                 read_audit=self._read_audit,
+                changes_of=AuditIndex(self._open_audit).changes_of,
                 hold=hold,
                 calls=self._reads,
             ),
@@ -127,5 +129,10 @@ class FlagRoutes(Service):
         self._writes.close()
 
     def _read_audit(self) -> Iterator[FlagChange]:
+        with self._open_audit() as reader:
+            yield from read_history(reader)
+
+    @contextmanager
+    def _open_audit(self) -> Iterator[LogReader]:
         with closing(self._new_consumer()) as consumer:
-            yield from read_history(LogReader(consumer, FLAGS_AUDIT))
+            yield LogReader(consumer, FLAGS_AUDIT)

@@ -5,8 +5,7 @@ Answered from this worker's snapshot, as its own decisions are; the past from th
 
 from __future__ import annotations
 
-from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 from aiohttp import hdrs, web
@@ -42,6 +41,13 @@ _SHOWN_CHARACTERS = 64
 _OURS = tuple(flag.name for flag in DEFINITIONS)
 
 
+class ChangesOf(Protocol):
+    """What finds a flag's changes, as `flags.audit_index.AuditIndex.changes_of` does."""
+
+    def __call__(self, name: str, *, before: int | None, most: int) -> list[FlagChange] | None:
+        """Return them, the newest first; None if there never was such a flag."""
+
+
 class FlagReading:
     """`GET /api/v1/feature-flags` and what is below it.
 
@@ -50,6 +56,7 @@ class FlagReading:
         follower: Holds the flags that this worker decides by.
         overrides: What this worker's environment says.
         read_audit: Reads every change there was, the oldest first; blocking.
+        changes_of: Returns a flag's changes, as `flags.audit_index.AuditIndex` does; blocking.
         hold: Returns when it is certain that what this worker knows still counts.
         calls: Makes blocking calls.
     """
@@ -61,6 +68,7 @@ class FlagReading:
         follower: Follower,
         overrides: Mapping[str, bool],
         read_audit: Callable[[], Iterator[FlagChange]],
+        changes_of: ChangesOf,
         hold: Callable[[], Awaitable[None]],
         calls: BlockingCalls,
     ) -> None:
@@ -68,6 +76,7 @@ class FlagReading:
         self._follower = follower
         self._overrides = overrides
         self._read_audit = read_audit
+        self._changes_of = changes_of
         self._hold = hold
         self._calls = calls
 
@@ -123,7 +132,11 @@ class FlagReading:
         before = query.integer("before", least=1, most=10**15)
         limit = query.integer("limit", least=1, most=MOST_CHANGES) or _CHANGES
         query.rest()
-        found = await self._calls.run(lambda: self._changes_of(name, before, limit + 1))
+        found = await self._calls.run(lambda: self._changes_of(name, before=before, most=limit + 1))
+        if found is None:
+            if name not in _OURS:
+                raise no_such_flag(name)
+            found = []
         page = found[:limit]
         more = page[-1].revision if len(found) > limit else None
         return answer_json(HistoryPage(changes=tuple(page), next_before=more))
@@ -145,19 +158,6 @@ class FlagReading:
                 f"at is revision {moment}, and there is none; the last before it is {past.revision}."
             )
         return Snapshot(None, past.revision, changes=past.changes)
-
-    def _changes_of(self, name: str, before: int | None, most: int) -> list[FlagChange]:
-        """Return a flag's changes, the newest first."""
-        newest: deque[FlagChange] = deque(maxlen=most)
-        known = name in _OURS
-        for change in self._read_audit():
-            if change.name == name:
-                known = True
-                if before is None or change.revision < before:
-                    newest.append(change)
-        if not known:
-            raise no_such_flag(name)
-        return list(reversed(newest))
 
 
 def answer_json(answer: msgspec.Struct, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:

@@ -75,6 +75,10 @@ class Log:
     def read_audit(self) -> Iterator[FlagChange]:
         return iter(self.history)
 
+    def changes_of(self, name: str, *, before: int | None, most: int) -> list[FlagChange] | None:
+        found = [change for change in reversed(self.history) if change.name == name]
+        return [change for change in found if before is None or change.revision < before][:most] if found else None
+
     async def wait_applied(self, revision: int, deadline_seconds: float) -> Applied:
         self.waited.append((revision, deadline_seconds))
         return Applied(workers=2 - len(self.missing), missing=self.missing)
@@ -107,6 +111,7 @@ async def client(log: Log, tokens: dict[str, Token]) -> AsyncIterator[Client]:
             follower=cast("Follower", log),
             overrides={"caching": False},
             read_audit=log.read_audit,
+            changes_of=log.changes_of,
             hold=log.hold,
             calls=reads,
         ),
@@ -229,6 +234,19 @@ async def test_a_history_is_read_page_by_page_the_newest_first(client: Client) -
     _, last = await ask(client, "GET", f"{FLAGS}/caching/history?limit=2&before=2")
     assert ([each["revision"] for each in last["changes"]], last["next_before"]) == ([1], None)
     assert last["changes"][0]["changed_by"] == "ada"
+
+
+async def test_one_of_ours_that_nobody_has_changed_has_an_empty_history(client: Client) -> None:
+    status, answer = await ask(client, "GET", f"{FLAGS}/caching/history")
+    assert (status, answer) == (200, {"changes": [], "next_before": None})
+
+
+async def test_check_is_no_name_so_that_a_check_of_a_flag_is_no_history(client: Client) -> None:
+    status, answer = await ask(client, "PUT", f"{FLAGS}/check", {"enabled": True} | WHY)
+    assert (status, answer["faults"]) == (422, ["check is a word of the HTTP routes, and no name; choose another"])
+    await ask(client, "PUT", f"{FLAGS}/history", {"enabled": True} | WHY)
+    status, answer = await ask(client, "GET", f"{FLAGS}/check/history")
+    assert (status, answer["name"], answer["value"]) == (200, "history", True)
 
 
 async def test_an_attribute_has_a_name(client: Client) -> None:
