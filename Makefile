@@ -9,7 +9,7 @@ MAKEFLAGS += --no-print-directory
 BIN := .venv/bin
 STEP := infra/step.sh
 
-.PHONY: help run test test-steps check format generate install install-dev install-servers clean
+.PHONY: help run test test-steps test-train check format generate install install-dev install-servers install-train clean
 
 help: ## Show these lines
 	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -25,6 +25,10 @@ test-steps:
 	@$(STEP) "Installing what the tests need" $(MAKE) install-dev
 	@$(MAKE) check
 	@$(STEP) "Tests" $(BIN)/pytest $(PYTEST_ARGS)
+
+test-train: ## Test fine-tuning, with torch
+	@$(STEP) "Installing torch" $(MAKE) install-train
+	@$(STEP) "Tests of fine-tuning" .venv-train/bin/pytest -m train $(PYTEST_ARGS)
 
 check: ## Lint, formatting, types, arrows of import, generated files
 	@$(STEP) "Lint" $(BIN)/ruff check --quiet
@@ -50,6 +54,9 @@ install-servers: ## Install the real model servers that some tests ask, apart fr
 	@infra/install.sh --project tests/servers/mlserver
 	@infra/install.sh --project tests/servers/torchserve
 
+install-train: ## Install the extra `train` beside the rest, where the checks do not see it (torch: several GB)
+	@UV_PROJECT_ENVIRONMENT=.venv-train infra/install.sh --extra train
+
 clean: ## Remove all that was installed or written here, the embedded servers' data too
-	@rm -rf .venv .uv tests/servers/*/.venv .intentstream dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	@rm -rf .venv .venv-train .uv tests/servers/*/.venv .intentstream dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
