@@ -136,6 +136,16 @@ class Metrics:
             "intentstream_flags_damaged", "Flags whose newest record does not count, until it is put back."
         )
         self.release = Info("intentstream_release", "The model release that answers.", registry=self.registry)
+        self.release_swaps = self._counter("intentstream_release_swaps", "Times that another release came to serve.")
+        self.release_failures = self._counter(
+            "intentstream_release_failures", "Releases that could not be brought into service.", "model", "code"
+        )
+        self.releases_behind = self._gauge(
+            "intentstream_releases_behind", "1: something else serves than was announced; 0: not.", "model"
+        )
+        self.release_records_refused = self._counter(
+            "intentstream_release_records_refused", "Records of the releases' log that are no release."
+        )
         self.cache_hits = self._counter("intentstream_cache_hits", "Answers found in a cache.", "layer")
         self.cache_misses = self._counter("intentstream_cache_misses", "Answers not found in a cache.", "layer")
 

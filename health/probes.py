@@ -53,6 +53,7 @@ class WorkerState(msgspec.Struct, frozen=True, kw_only=True):
         stopping: Whether it was asked to stop.
         committing_seconds: How long the transaction under way has been so.
         flags: How well the flags are known; None: they are not followed.
+        releases_behind: Why another release serves than was announced, by model.
     """
 
     broker_reachable: bool
@@ -62,6 +63,7 @@ class WorkerState(msgspec.Struct, frozen=True, kw_only=True):
     stopping: bool = False
     committing_seconds: float = 0.0
     flags: FlagsState | None = None
+    releases_behind: Mapping[str, str] = {}
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,6 +101,7 @@ def overall(state: WorkerState, dependencies: Mapping[str, CheckResult], *, vers
     checks = tiers | {f"{name}:availability": [_dependency(name, result)] for name, result in dependencies.items()}
     if state.flags is not None:
         checks["flags:changelog"] = [_flags(state.flags)]
+    checks["releases:log"] = [_releases(state.release, state.releases_behind)]
     whole = all(check["status"] == Status.PASS for entries in checks.values() for check in entries)
     body: dict[str, Any] = {"version": version, "serviceId": "intentstream", "checks": checks}
     if state.release is not None:
@@ -138,6 +141,14 @@ def _flags(flags: FlagsState) -> dict[str, Any]:
     if not reasons:
         return check | {"observedUnit": "revision", "status": Status.PASS}
     return check | {"observedUnit": "revision", "status": Status.WARN, "output": " ".join(reasons)}
+
+
+def _releases(release: str | None, behind: Mapping[str, str]) -> dict[str, Any]:
+    """Describe the releases; where one cannot serve, the one before it does, so it is a `warn` at most."""
+    check: dict[str, Any] = {"componentId": "releases", "componentType": "component", "observedValue": release}
+    if not behind:
+        return check | {"status": Status.PASS}
+    return check | {"status": Status.WARN, "output": " ".join(f"{model}: {why}" for model, why in behind.items())}
 
 
 def _dependency(name: str, result: CheckResult) -> dict[str, Any]:

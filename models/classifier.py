@@ -6,16 +6,18 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Self, TypeVar
 
+import numpy as np
 import structlog
 
 from models.cache import AnswerCache, Scope
 from models.chain import Chain
+from models.encoder import GOLDEN_SENTENCES
 from models.fitting import Fitting
 from models.local import LocalTier
 from models.observer import Observer, Unobserved
 from models.policy import NO_POLICY, Plan, Policy
 from models.prediction import TierUnavailableError
-from models.preparation import Preparation
+from models.preparation import NOTHING_ANNOUNCED, Announced, Preparation
 from models.redis_store import RedisStore
 from models.remote.opening import remote_tier
 from models.router import DISTILBERT, RULES, ZERO_SHOT
@@ -50,6 +52,7 @@ class Classifier:
         settings: Settings,
         catalogue: Catalogue,
         *,
+        announced: Announced = NOTHING_ANNOUNCED,
         share: bool = True,
         observer: Observer | None = None,
     ) -> None:
@@ -58,12 +61,14 @@ class Classifier:
         Args:
             settings: Of chain, cache, models and Redis.
             catalogue: The intents.
+            announced: Which releases of it and of the fine-tuned tier to serve.
             share: Whether answers are remembered in Redis, too.
             observer: Is told what happens.
         """
         told = observer or Unobserved()
-        self._preparation = Preparation(settings, catalogue)
+        self._preparation = Preparation(settings, catalogue, announced)
         self._fitting = Fitting(settings, catalogue, self._preparation)
+        self._classes = len(catalogue.labels) + 1
         self._promises = settings.models.promise is not None
         self._policy = NO_POLICY
         self._plans: dict[Route, Plan] = {}
@@ -93,7 +98,7 @@ class Classifier:
 
     @property
     def release(self) -> str:
-        """Return what serves, as 12 hex digits; empty before `start`."""
+        """Return the name of what serves (`models.preparation.Preparation.release`); empty before `start`."""
         return self._release
 
     @property
@@ -132,6 +137,14 @@ class Classifier:
         if self._loading is not None:
             await self._loading
 
+    async def faults(self) -> dict[str, str]:
+        """Put every local tier that is ready to the test, which warms it; return what is wrong, by tier."""
+        return {
+            name: fault
+            for name, tier in self._local.items()
+            if tier.ready and (fault := await self._fault(tier)) is not None
+        }
+
     async def close(self) -> None:
         """Stop loading, end the tiers' threads, let go of Redis."""
         if self._loading is not None:
@@ -139,6 +152,7 @@ class Classifier:
             await asyncio.gather(self._loading, return_exceptions=True)
         self._loader.shutdown()
         for tier in self._local.values():
+            tier.unload("it was closed")  # whoever still holds us does not hold the models
             tier.close()
         if self._remote:
             await self._remote.close()
@@ -197,6 +211,16 @@ class Classifier:
     def _serving(self) -> str:
         """Return what of the models answers depend on; a server's may change while this process runs."""
         return f"{self._release} {self._remote.identity}" if self._remote else self._release
+
+    async def _fault(self, tier: LocalTier) -> str | None:
+        texts = [normalise(text) for text in GOLDEN_SENTENCES]
+        try:
+            rows = await tier.classify(texts)
+        except Exception as error:  # noqa: BLE001 - what a damaged model raises has no type of its own
+            return f"it raises {type(error).__name__}"
+        if rows.shape != (len(texts), self._classes):
+            return f"its answers are of shape {rows.shape}"
+        return None if np.isfinite(rows).all() else "its answers are no numbers"
 
     async def _off_the_loop(self, load: Callable[[], _Loaded]) -> _Loaded:
         """Load on a thread that need not end for the process to: a stop does not wait for training."""

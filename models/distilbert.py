@@ -101,6 +101,23 @@ class Verdict:
 
 def open_session(folder: Path, *, threads: int) -> TokenSession:
     """Load a release's graph and put it to the test; where it strays from the golden logits, load fp32 and say so."""
+def check_labels(content: bytes, labels: Sequence[str]) -> None:
+    """Return if a release tells these intents apart.
+
+    Args:
+        content: Of its `labels.json`.
+        labels: The catalogue's intents.
+
+    Raises:
+        TierUnavailableError: It was trained for another catalogue, or its labels cannot be read.
+    """
+    try:
+        told = msgspec.json.decode(content, type=Labels)
+    except msgspec.DecodeError as error:
+        raise TierUnavailableError(f"its {LABELS_FILE} cannot be read: {error}") from error
+    LabelColumns(told, labels)
+
+
     session = TokenSession(folder / MODEL_FILE, folder / TOKENIZER_FILE, threads=threads)
     if not (folder / GOLDEN_FILE).is_file():
         return session  # made elsewhere: there is nothing to hold it against

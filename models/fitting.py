@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from schemas.settings import Settings
 
 _FILE = "policy.json"
+_CORPUS, _EXAMPLES = "corpus", "examples"
 _DIGITS = 12
 
 _VERSION = 3
@@ -46,8 +47,8 @@ class Fitting:
         Raises:
             UnavailableError: The encoder's weights are not installed.
         """
-        if whole(self._root / self._name("corpus")):
-            return Policy.load(self._root / self._name("corpus") / _FILE)
+        if whole(self._root / self._name(_CORPUS)):
+            return Policy.load(self._root / self._name(_CORPUS) / _FILE)
         from models.training.corpus import InvalidCorpusError, read_corpus  # noqa: PLC0415 - serving needs none of it
 
         def make(folder: Path) -> None:
@@ -58,7 +59,7 @@ class Fitting:
             else:
                 self._fit(corpus, {}).save(folder / _FILE)
 
-        return Policy.load(prepared(self._root, self._name("examples"), make) / _FILE)
+        return Policy.load(prepared(self._root, self._name(_EXAMPLES), make) / _FILE)
 
     def policy_by(self, corpus: Corpus) -> Policy:
         """Return the policy that a corpus's validation texts teach, which the fine-tuned tier was not trained on."""
@@ -70,7 +71,7 @@ class Fitting:
                 tuned = {}
             self._fit(corpus, tuned).save(folder / _FILE)
 
-        folder = self._root / self._name("corpus")
+        folder = self._root / self._name(_CORPUS)
         if whole(folder) and Policy.load(folder / _FILE).corpus != corpus.digest:
             shutil.rmtree(folder)
         return Policy.load(prepared(self._root, folder.name, make) / _FILE)
@@ -85,5 +86,7 @@ class Fitting:
         targets = msgspec.json.encode(
             [chain.tolerated_loss, chain.escalated_share, chain.out_of_scope_loss, self._settings.models.promise]
         )
-        content = [self._preparation.release, str(_VERSION), targets.decode(), fitted_to]
+        # The examples teach nothing of the fine-tuned tier, and so need not be asked again for another.
+        models = self._preparation.release if fitted_to == _CORPUS else self._preparation.base
+        content = [models, str(_VERSION), targets.decode(), fitted_to]
         return "policy-" + hashlib.sha256("\n".join(content).encode()).hexdigest()[:_DIGITS]

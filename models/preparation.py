@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import onnxruntime
 
@@ -17,7 +17,7 @@ from models.distilbert import DistilbertModel
 from models.encoder import Encoder, open_encoder
 from models.fitting import Fitting
 from models.lexical import LexicalModel
-from models.release import MANIFEST_FILE, read_release
+from models.release import MANIFEST_FILE, read_release, release_name
 from models.rules import RulesModel
 from models.weights import weights_digest
 from models.zero_shot import ZeroShotModel
@@ -41,20 +41,45 @@ _TRAINING_VERSION = 2
 _DIGITS = 12
 
 
+class Announced(NamedTuple):
+    """What of the releases announced to all workers is to serve."""
+
+    catalogue: str | None = None
+    """The name of the catalogue's release; None: the catalogue is the settings'."""
+    distilbert: Path | None = None
+    """The folder of the fine-tuned model; None: the one installed here, if there is one."""
+
+
+NOTHING_ANNOUNCED = Announced()
+
+
 class Preparation:
     """What serves one catalogue, made on first use. Everything here blocks: call it off the event loop."""
 
-    def __init__(self, settings: Settings, catalogue: Catalogue) -> None:
-        """Take the catalogue; prepared files lie in `models` under the state folder."""
+    def __init__(self, settings: Settings, catalogue: Catalogue, announced: Announced = NOTHING_ANNOUNCED) -> None:
+        """Take the catalogue, and what was announced; prepared files lie in `models` under the state folder."""
         self._root: Path = settings.state_folder / "models"
+        self._announced = announced
+        self._tuned = announced.distilbert or self._root / DISTILBERT_FOLDER
         self._threads = settings.models.threads
         self._catalogue = catalogue
 
     @cached_property
+    def base(self) -> str:
+        """Return 12 hex digits of catalogue, code and weights: of all that the tiers depend on that nobody tuned."""
+        return _digest(self._lexical_name, self._encoder_name)
+
+    @cached_property
     def release(self) -> str:
-        """Return 12 hex digits of all that answers depend on: catalogue, code, weights, fine-tuned model."""
-        tuned = self._root / DISTILBERT_FOLDER / MANIFEST_FILE
-        return _digest(self._lexical_name, self._encoder_name, sha256_of(tuned) if tuned.is_file() else "")
+        """Return the name of all that answers depend on.
+
+        `base`, and the names of the releases in it, `+catalogue.…+distilbert.…`.
+        """
+        name = self.base
+        if self._announced.catalogue:
+            name += f"+catalogue.{self._announced.catalogue}"
+        manifest = self._tuned / MANIFEST_FILE
+        return f"{name}+distilbert.{release_name(sha256_of(manifest))}" if manifest.is_file() else name
 
     def missing(self) -> tuple[str, ...]:
         """Return which folders are still to be made. The zero-shot head is not looked for: that takes the encoder."""
@@ -97,10 +122,9 @@ class Preparation:
             TierUnavailableError: No release is installed, or it is another catalogue's.
             DamagedReleaseError: Its files are not what its manifest says.
         """
-        folder = self._root / DISTILBERT_FOLDER
-        if folder.is_dir():
-            read_release(folder)
-        return DistilbertModel(folder, self._catalogue.labels, threads=self._threads)
+        if self._tuned.is_dir():
+            read_release(self._tuned)
+        return DistilbertModel(self._tuned, self._catalogue.labels, threads=self._threads)
 
     @cached_property
     def _lexical_name(self) -> str:

@@ -333,12 +333,24 @@ class FlagChange(_Event, frozen=True, kw_only=True):
 class ModelRelease(_Event, frozen=True, kw_only=True):
     """Which release of a model is to be served, on `intents.models.v1`."""
 
-    name: Identifier
-    release: Identifier
+    Keyed by `name` it is the one to serve; keyed by `name/release` it is there to be served.
+    """
+
+    name: Annotated[Identifier, Meta(description="`distilbert` or `catalogue`.")]
+    release: Annotated[Identifier, Meta(description="The first 12 digits of `sha256`.")]
     location: Annotated[str, Meta(description="An fsspec URL of the release's folder.")]
     sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$", description="Of the release's manifest.")]
     metrics: dict[str, float] = {}
     released_at: Annotated[str, Meta(description="RFC 3339, UTC.")]
+    state: Annotated[
+        Literal["candidate", "serving"], Meta(description="Whether it is there to be served, or is to be served.")
+    ] = "serving"
+    revision: Annotated[int, Meta(ge=0, description="Of this log: one more than the record's before.")] = 0
+    previous: Annotated[
+        tuple[str, ...], Meta(description="Of the one to serve: which were before it, the latest first.")
+    ] = ()
+    changed_by: Annotated[str, Meta(description="Who pushed, promoted or rolled back.")] = ""
+    reason: str = ""
 
 
 class DeadLetter(_Event, frozen=True, kw_only=True):

@@ -108,11 +108,15 @@ EXAMPLES = {
     ),
     "intentstream.model-release.v1": ModelRelease(
         name="distilbert",
-        release="2026-01-02",
-        location="s3://models/distilbert/2026-01-02",
+        release="9f86d081884c",
+        location="s3://models/distilbert/9f86d081884c",
         sha256="9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
-        metrics={"in_scope_accuracy": 0.966},
+        metrics={"test_in_scope_accuracy": 0.966},
         released_at="2026-01-02T03:04:05Z",
+        revision=5,
+        previous=("2c26b46b68ff",),
+        changed_by="ada",
+        reason="Trained with the corrections of December.",
     ),
     "intentstream.dead-letter.v1": DeadLetter(
         position=Source(topic="intents.deadletter.v1", partition=0, offset=7),

@@ -135,6 +135,13 @@ class Models(_Section):
     promise: float | None = Field(
         None, ge=0.5, le=0.999, description="Of what needs no review, so much is to be right; left out: no promise."
     )
+    store: str | None = Field(
+        None,
+        description="An fsspec URL: the folder that releases are pushed to; left out: `releases` in the state folder.",
+    )
+    max_release_bytes: int = Field(
+        4 * 1024**3, ge=1_048_576, description="Of a release that is fetched; a larger one is refused."
+    )
 
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")

@@ -20,6 +20,9 @@ from health.probes import WorkerState
 from health.routes import health_routes
 from models.catalogue import default_catalogue_path, load_catalogue
 from models.classifier import Classifier
+from models.installer import ReleaseInstaller
+from models.served_releases import ServedReleases
+from models.serving import Serving
 from models.threads import DaemonThread
 from streams.api import ClassifyRoute
 from streams.batcher import Batcher
@@ -35,11 +38,12 @@ from streams.contract import contract_routes
 from streams.decide import FlaggedClassifier
 from streams.exchange import Exchange
 from streams.flag_parts import FlagParts
-from streams.garbage import collect_seldom
+from streams.garbage import collect_seldom, keep_for_good
 from streams.intake import Intake
 from streams.lease import LeasedDecider
 from streams.observer import StreamObserver
 from streams.publisher import Publisher
+from streams.releases import Releases
 from streams.services import Checks, Codec, Models
 from streams.side_loop import SideDecider, SideLoop
 from streams.topics import UTTERANCES, apply_topics
@@ -48,6 +52,8 @@ from streams.web import WebServer
 if TYPE_CHECKING:
     from faust.types import StreamT
 
+    from models.catalogue import Catalogue
+    from models.preparation import Announced
     from schemas.settings import Settings
     from streams.batches import Batch
 
@@ -104,17 +110,14 @@ class Worker:
             admin=self._admin,
             observer=self._observer,
             broker_away=lambda: self._checks.results["kafka"].status is Status.FAIL,
-            release=lambda: self._classifier.release or None,
+            release=lambda: self._serving.current.release or None,
         )
         self._flags.show(self._metrics)
-        catalogue = load_catalogue(settings.models.catalogue or default_catalogue_path())
-        self._classifier = Classifier(settings, catalogue, observer=self._observer)
+        self._side = SideLoop("decide")
+        self._serving = self._new_serving()
         self._checks = self._new_checks()
         self._brown_out = BrownOut(settings.intake.brown_out_after_seconds, self._observer)
-        self._decider = FlaggedClassifier(
-            self._classifier, lambda: self._flags.snapshot, self._observer, self._brown_out
-        )
-        self._side = SideLoop("decide")
+        self._decider = FlaggedClassifier(self._serving, lambda: self._flags.snapshot, self._observer, self._brown_out)
         self._leased = LeasedDecider(SideDecider(self._decider, self._side), self._flags.lease)
         self._codec = DaemonThread("codec")
         self._publisher = Publisher(settings)
@@ -138,7 +141,8 @@ class Worker:
             *self._flags.services,
             self._publisher,
             Codec(self._codec),
-            Models(self._classifier, self._side, self._metrics),
+            Models(self._serving, self._side, self._metrics),
+            self._releases,
         ]
         channel = self.app.new_channel(_CHANNEL_BATCHES)
         self._intake = Intake(
@@ -163,6 +167,28 @@ class Worker:
                 await self._intake.answer(batch, classify)
 
         self.app.agent(channel, name="classify")(classify_utterances)
+
+    def _new_serving(self) -> Serving:
+        """Return the classifier of what served here last, and have it follow what is announced."""
+        settings = self._settings
+        own = load_catalogue(settings.models.catalogue or default_catalogue_path())
+        served = ServedReleases(settings.state_folder / "models", own)
+
+        def new_classifier(catalogue: Catalogue, announced: Announced) -> Classifier:
+            return Classifier(settings, catalogue, announced=announced, observer=self._observer)
+
+        serving = Serving(new_classifier(served.catalogue, served.announced))
+        installer = ReleaseInstaller(
+            settings,
+            serving,
+            new_classifier=new_classifier,
+            served=served,
+            own=own,
+            observer=self._observer,
+            settled=keep_for_good,
+        )
+        self._releases = Releases(settings, installer, loop=self._side, observer=self._observer)
+        return serving
 
     def _web_application(self) -> web.Application:
         application = web.Application(client_max_size=self._settings.web.max_request_bytes)
@@ -193,20 +219,26 @@ class Worker:
             RedisDependency(self._settings.redis_url),
             PostgresDependency(self._settings.postgres_dsn),
         ]
-        if remote := self._classifier.remote:
-            dependencies.append(ModelServerDependency(remote.name, lambda: self._side.run(remote.probe())))
+        if remote := self._serving.current.remote:
+            dependencies.append(ModelServerDependency(remote.name, self._probe_remote))
         return DependencyChecks(dependencies, self._metrics, interval_seconds=_CHECK_EVERY_SECONDS)
 
+    async def _probe_remote(self) -> str | None:
+        """Ask the server that answers for a tier of what serves now."""
+        remote = self._serving.current.remote
+        return None if remote is None else await self._side.run(remote.probe())
+
     def _state(self) -> WorkerState:
-        tiers = self._classifier.tiers
+        classifier = self._serving.current
         return WorkerState(
             broker_reachable=self._broker_reachable(),
             assigned=self._observer.joined,
-            tiers={name: tiers[name].ready for name in self._decider.tiers_wanted()},
-            release=self._classifier.release or None,
+            tiers={name: classifier.tiers[name].ready for name in self._decider.tiers_wanted()},
+            release=classifier.release or None,
             stopping=self.app.should_stop,
             committing_seconds=self._exchange.committing_seconds(),
             flags=self._flags.state,
+            releases_behind=self._releases.behind,
         )
 
     def _broker_reachable(self) -> bool:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from models.answer import Answer
     from models.classifier import Classifier
     from models.router import Route
+    from models.serving import Serving
     from schemas.cloudevents import Received
     from streams.brown_out import BrownOut
 
@@ -89,7 +90,7 @@ class FlaggedClassifier:
     """A classifier steered by flags.
 
     Args:
-        classifier: What answers.
+        serving: What answers.
         flags: Returns the flags as they stand; asked once a batch, so that a batch sees one state.
         observer: Who counts, if anyone does.
         brown_out: Says when adaptive routing is to go no further than the rules.
@@ -97,12 +98,12 @@ class FlaggedClassifier:
 
     def __init__(
         self,
-        classifier: Classifier,
+        serving: Serving,
         flags: Callable[[], Snapshot],
         observer: FlagsObserver | None = None,
         brown_out: BrownOut | None = None,
     ) -> None:
-        self._classifier = classifier
+        self._serving = serving
         self._flags = flags
         self._observer = observer
         self._brown_out = brown_out
@@ -113,8 +114,12 @@ class FlaggedClassifier:
         return _asker(flags, Experiments(flags), _NOBODY).way.route.order
 
     async def decide(self, utterances: Sequence[Received]) -> list[Decision]:
-        """Return one decision for each utterance, in their order."""
-        flags, release, begun = self._flags(), self._classifier.release, time.monotonic()
+        """Return one decision for each utterance, in their order; all by one release."""
+        with self._serving.call() as classifier:
+            return await self._decide(classifier, utterances)
+
+    async def _decide(self, classifier: Classifier, utterances: Sequence[Received]) -> list[Decision]:
+        flags, release, begun = self._flags(), classifier.release, time.monotonic()
         askers = self._askers(flags, utterances)
         rows: defaultdict[_Way, list[int]] = defaultdict(list)
         for row, asker in enumerate(askers):
@@ -123,10 +128,10 @@ class FlaggedClassifier:
         for way, those in _portions(rows, compared=bool(flags.compared)):
             waited = time.monotonic() - begun
             texts = [utterances[row].utterance.text for row in those]
-            answers = await self._answers(texts, way)
+            answers = await self._answers(classifier, texts, way)
             took = time.monotonic() - begun - waited
             strategy = way.route.strategy.value
-            review_below = self._classifier.review_below(way.route)
+            review_below = classifier.review_below(way.route)
             self._count(way, len(those))
             for row, answer in zip(those, answers, strict=True):
                 decisions[row] = Decision(
@@ -155,12 +160,12 @@ class FlaggedClassifier:
                 self._observer.unexpected("routing")
             return [_STANDARD] * len(utterances)
 
-    async def _answers(self, texts: Sequence[str], way: _Way) -> list[Answer]:
+    async def _answers(self, classifier: Classifier, texts: Sequence[str], way: _Way) -> list[Answer]:
         """Return one answer a text; in a brown-out adaptive routing lets the first tier's stand, and says so."""
         if self._brown_out is None or not self._brown_out.active or way.route.strategy is not Strategy.ADAPTIVE:
-            return await self._classifier.classify(texts, way.route, caching=way.caching)
+            return await classifier.classify(texts, way.route, caching=way.caching)
         spared = way.route._replace(escalate=False)
-        return _spared(await self._classifier.classify(texts, spared, caching=way.caching))
+        return _spared(await classifier.classify(texts, spared, caching=way.caching))
 
     def _count(self, way: _Way, utterances: int) -> None:
         if self._observer is not None:

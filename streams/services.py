@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from health.checks import DependencyChecks
     from health.metrics import Metrics
-    from models.classifier import Classifier
+    from models.serving import Serving
     from streams.rollouts import RolloutRunner
     from streams.side_loop import SideLoop
 
@@ -72,24 +72,25 @@ class Models(Service):
     """The classifier: started once its rules can answer; its other tiers join later.
 
     Args:
-        classifier: What answers.
+        serving: What answers.
         loop: Where it lives; stopped with it.
         metrics: Which show it.
     """
 
-    def __init__(self, classifier: Classifier, loop: SideLoop, metrics: Metrics, **kwargs: Any) -> None:
+    def __init__(self, serving: Serving, loop: SideLoop, metrics: Metrics, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self._classifier = classifier
+        self._serving = serving
         self._side = loop
         self._metrics = metrics
         self._settling: asyncio.Task[None] | None = None
 
     async def on_start(self) -> None:
         """Load the rules."""
-        await self._side.run(self._classifier.start())
-        self._metrics.release.info({"release": self._classifier.release})
-        for name in self._classifier.tiers:
-            self._metrics.model_health.labels(name).set_function(partial(_is_healthy, self._classifier, name))
+        first = self._serving.current
+        await self._side.run(first.start())
+        self._metrics.release.info({"release": first.release})
+        for name in first.tiers:
+            self._metrics.model_health.labels(name).set_function(partial(_is_healthy, self._serving, name))
         self._settling = asyncio.create_task(self._settle(), name="settle-models")
 
     async def on_stop(self) -> None:
@@ -97,14 +98,15 @@ class Models(Service):
         if self._settling is not None:
             self._settling.cancel()
             await asyncio.gather(self._settling, return_exceptions=True)
-        await self._side.run(self._classifier.close())
+        await self._side.run(self._serving.current.close())
         self._side.stop()
 
     async def _settle(self) -> None:
-        await self._side.run(self._classifier.loaded())
+        await self._side.run(self._serving.current.loaded())
         keep_for_good()
 
 
-def _is_healthy(classifier: Classifier, tier: str) -> float:
+def _is_healthy(serving: Serving, tier: str) -> float:
     """Return 1 if a tier has a model and its breaker lets calls through."""
+    classifier = serving.current
     return float(classifier.tiers[tier].ready and classifier.breakers[tier] is BreakerState.CLOSED)

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from models.threads import step_back
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Sequence
+    from collections.abc import Callable, Coroutine, Sequence
 
     from schemas.cloudevents import Received
     from streams.classify import Decider
     from streams.results import Decision
 
 T = TypeVar("T")
+P = TypeVar("P")
 
 
 class SideLoop:
@@ -36,6 +37,10 @@ class SideLoop:
     async def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run it there, wait for it here; cancelling one cancels the other."""
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, self._loop))
+
+    def call(self, call: Callable[[P], None], argument: P) -> None:
+        """Make a call there, soon; never waits for it."""
+        self._loop.call_soon_threadsafe(call, argument)
 
     def stop(self) -> None:
         """End the loop after what it is running right now; never waits for it."""

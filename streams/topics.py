@@ -131,8 +131,8 @@ TOPICS: tuple[TopicSpec, ...] = (
     ),
     TopicSpec(
         name=MODELS,
-        key="model name",
-        description="Which release of each model is to be served.",
+        key="model name, or model name/release",
+        description="Which release of each model is to be served, and which there are.",
         partitions=1,
         compacted=True,
         events=(ModelRelease,),

@@ -36,6 +36,7 @@ SUMMARIES = {
     "tail": "Show what arrives on a topic.",
     "prepare": "Make the models that are not there yet.",
     "train": "Fine-tune a DistilBERT for a catalogue and install it.",
+    "models": "Push, promote and roll back releases of models and catalogue.",
     "topics": "Create the topics and bring them in line.",
     "deadletter": "List records that could not be processed, and send them again.",
     "flags": "Show, check and change feature flags.",

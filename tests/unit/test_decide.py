@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 
 from flags.evaluation import Snapshot
 from models.answer import Answer
+from models.serving import Serving
 from schemas.cloudevents import Received
 from schemas.events import Attempt, Condition, FlagChange, Guardrail, Outcome, Rollout, Rule, Utterance
 from schemas.strategies import Strategy
@@ -74,7 +75,7 @@ def said(text: str, user: str | None) -> Received:
 
 async def test_each_user_goes_the_way_that_the_flags_say_and_the_order_is_kept() -> None:
     classifier, counts = Echo(), Counts()
-    decider = FlaggedClassifier(cast("Any", classifier), lambda: ByUser(revision=7), counts)
+    decider = FlaggedClassifier(Serving(cast("Any", classifier)), lambda: ByUser(revision=7), counts)
     decisions = await decider.decide([said("a", "calm"), said("b", "hasty"), said("c", None), said("d", "hasty")])
     assert [(decision.answer.intent, decision.strategy) for decision in decisions] == [
         ("a", "adaptive"),
@@ -89,7 +90,7 @@ async def test_each_user_goes_the_way_that_the_flags_say_and_the_order_is_kept()
 
 async def test_a_batch_sees_one_state_of_the_flags() -> None:
     states = iter([Snapshot({"quality_mode": True}, revision=1), Snapshot(revision=2)])
-    decider = FlaggedClassifier(cast("Any", Echo()), lambda: next(states), Counts())
+    decider = FlaggedClassifier(Serving(cast("Any", Echo())), lambda: next(states), Counts())
     first = await decider.decide([said(text, text) for text in "abc"])
     second = await decider.decide([said("d", None)])
     assert {(decision.strategy, decision.flags_revision) for decision in first} == {("quality", 1)}
@@ -114,7 +115,7 @@ def under_rollout(percentage: float, **fields: Any) -> Snapshot:
 
 
 async def exposures(flags: Snapshot, utterances: Sequence[Received]) -> list[dict[str, str]]:
-    decider = FlaggedClassifier(cast("Any", Echo()), lambda: flags)
+    decider = FlaggedClassifier(Serving(cast("Any", Echo())), lambda: flags)
     return [dict(decision.exposures) for decision in await decider.decide(utterances)]
 
 
@@ -151,7 +152,7 @@ async def test_those_the_flags_can_tell_apart_are_told_apart_within_a_batch() ->
         changed_at="2026-11-23T09:00:00Z",
     )
     decider = FlaggedClassifier(
-        cast("Any", Echo()), lambda: Snapshot(revision=1, changes={"quality_mode": change}), Counts()
+        Serving(cast("Any", Echo())), lambda: Snapshot(revision=1, changes={"quality_mode": change}), Counts()
     )
     plans = [{"plan": "gold"}, {}, {"plan": "gold"}, {"plan": "tin"}]
     said_by_ada = [Received(Utterance(text="a", id="1", user_id="ada", attributes=plan)) for plan in plans]
@@ -165,7 +166,7 @@ async def test_a_slow_way_is_not_laid_at_the_door_of_those_who_went_another() ->
             await asyncio.sleep(0.05 if route.strategy is Strategy.PERFORMANCE else 0)
             return await super().classify(texts, route, caching=caching)
 
-    decider = FlaggedClassifier(cast("Any", Slow()), ByUser)
+    decider = FlaggedClassifier(Serving(cast("Any", Slow())), ByUser)
     hasty, calm = await decider.decide([said("a", "hasty"), said("b", "calm")])
     assert hasty.classify_seconds >= 0.05 > calm.classify_seconds
     assert calm.waited_seconds >= 0.05 > hasty.waited_seconds
@@ -194,7 +195,7 @@ class Shown:
 async def test_while_utterances_wait_adaptive_routing_lets_the_rules_stand_and_says_so() -> None:
     shown = Shown()
     brown_out = BrownOut(2.0, shown)
-    decider = FlaggedClassifier(cast("Any", Careful()), Snapshot, brown_out=brown_out)
+    decider = FlaggedClassifier(Serving(cast("Any", Careful())), Snapshot, brown_out=brown_out)
     tiers, reasons = [], []
     for waited in (0.1, 2.1, 1.0, 0.4):
         brown_out.waited(waited)
@@ -209,7 +210,9 @@ async def test_while_utterances_wait_adaptive_routing_lets_the_rules_stand_and_s
 async def test_a_brown_out_spares_nobody_who_asked_for_quality() -> None:
     brown_out = BrownOut(1.0)
     brown_out.waited(60.0)
-    decider = FlaggedClassifier(cast("Any", Careful()), lambda: Snapshot({"quality_mode": True}), brown_out=brown_out)
+    decider = FlaggedClassifier(
+        Serving(cast("Any", Careful())), lambda: Snapshot({"quality_mode": True}), brown_out=brown_out
+    )
     [decision] = await decider.decide([said("a", None)])
     assert len(decision.answer.tried) == 2
 
@@ -226,7 +229,7 @@ async def test_where_routing_fails_everyone_goes_the_standard_way() -> None:
             raise RuntimeError
 
     counts = Counts()
-    decider = FlaggedClassifier(cast("Any", Echo()), Broken, counts)
+    decider = FlaggedClassifier(Serving(cast("Any", Echo())), Broken, counts)
     decisions = await decider.decide([said("a", None), said("b", "ada")])
     assert [(each.answer.intent, each.strategy) for each in decisions] == [("a", "standard"), ("b", "standard")]
     assert counts == {("unexpected", "routing"): 1}
@@ -244,7 +247,7 @@ async def test_how_an_answer_came_about_is_logged_for_whom_the_flag_is_on_and_ne
         changed_at="t",
     )
     flags = Snapshot(revision=3, changes={flag.name: flag})
-    decider = FlaggedClassifier(cast("Any", Secretive()), lambda: flags)
+    decider = FlaggedClassifier(Serving(cast("Any", Secretive())), lambda: flags)
     secret = Received(Utterance(text="my pin is 7231", id="u-1", user_id="ada"))
     with capture_logs() as lines:
         await decider.decide([secret, said("so is mine", "bob")])

@@ -19,6 +19,7 @@ from flags.experiments.analysis import Verdict, assess
 from flags.experiments.outlook import look_ahead
 from flags.statistics.arm import Arm
 from models.answer import Answer
+from models.serving import Serving
 from schemas.cloudevents import Received
 from schemas.events import FlagChange, Utterance
 from streams.decide import FlaggedClassifier
@@ -75,7 +76,7 @@ class Echo:
 
 
 def decide(flags: Snapshot, users: Sequence[str | None], classifier: Echo | None = None) -> list[Decision]:
-    decider = FlaggedClassifier(cast("Any", classifier or Echo()), lambda: flags)
+    decider = FlaggedClassifier(Serving(cast("Any", classifier or Echo())), lambda: flags)
     utterances = [Received(Utterance(text="hello", id=str(place), user_id=user)) for place, user in enumerate(users)]
     return asyncio.run(decider.decide(utterances))
 

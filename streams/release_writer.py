@@ -1,0 +1,176 @@
+"""Announces releases, promotes them and takes them back: one record each, writers taking turns as those of flags do."""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from flags.log_reader import LogReader
+from flags.turns import Turns
+from models.release import release_name
+from schemas.cloudevents import event_headers
+from schemas.events import CE_TYPES, ModelRelease
+from streams.release_log import InvalidReleaseRecordError, ReleaseLog, UnknownReleaseError, key_of
+from streams.results import timestamp
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from confluent_kafka import Consumer, Producer
+
+    from models.release import Manifest
+
+_EVENT_TYPE = CE_TYPES[ModelRelease]
+_REMEMBERED = 20
+"""How far a model can be rolled back, one release at a time."""
+
+
+class ReleaseWriter:
+    """Writes to the releases' log. Any thread may call it; calls wait for each other.
+
+    Args:
+        new_producer: Makes a producer as `flags.clients.writer_config` configures it, for this log.
+        new_consumer: Makes a consumer as `flags.clients.reader_config` configures it.
+        topic: The log's.
+    """
+
+    def __init__(
+        self, *, new_producer: Callable[[], Producer], new_consumer: Callable[[], Consumer], topic: str
+    ) -> None:
+        self._turns = Turns(new_producer)
+        self._new_consumer = new_consumer
+        self._topic = topic
+        self._lock = threading.Lock()
+        self._consumer: Consumer | None = None
+
+    def read(self) -> ReleaseLog:
+        """Return the log, folded to its end. Takes no turn.
+
+        Raises:
+            UnavailableError: The broker is away.
+        """
+        with self._lock:
+            return self._read_to_end(None)[0]
+
+    def announce(self, location: str, sha256: str, manifest: Manifest, *, by: str, reason: str) -> ModelRelease:
+        """Say that a release is there to be served.
+
+        Args:
+            location: Where it was pushed to.
+            sha256: Of its manifest.
+            manifest: It.
+            by: Who says so.
+            reason: Why.
+
+        Raises:
+            ConflictError: Others took the turn again and again.
+            UnavailableError: The broker is away; it may have been announced all the same.
+        """
+
+        def candidate(_log: ReleaseLog) -> ModelRelease:
+            return ModelRelease(
+                name=manifest.model,
+                release=release_name(sha256),
+                location=location,
+                sha256=sha256,
+                metrics=manifest.provenance.metrics,
+                released_at=timestamp(time.time()),
+                state="candidate",
+            )
+
+        return self._write(f"the releases of {manifest.model}", candidate, by=by, reason=reason)
+
+    def promote(self, model: str, release: str, *, by: str, reason: str) -> ModelRelease:
+        """Have a release served that was announced; one that is served already is fetched anew where it is missing.
+
+        Raises:
+            UnknownReleaseError: It was never announced.
+            ConflictError: Others took the turn again and again.
+            UnavailableError: The broker is away; it may have been promoted all the same.
+        """
+
+        def promoted(log: ReleaseLog) -> ModelRelease:
+            before = log.serving.get(model)
+            if before is None:
+                previous: tuple[str, ...] = ()
+            elif before.release == release:
+                previous = before.previous
+            else:
+                previous = (before.release, *before.previous)[:_REMEMBERED]
+            return msgspec.structs.replace(log.find(model, release), state="serving", previous=previous)
+
+        return self._write(f"the serving {model}", promoted, by=by, reason=reason)
+
+    def roll_back(self, model: str, *, by: str, reason: str) -> ModelRelease:
+        """Have the release served that was served before this one.
+
+        Raises:
+            UnknownReleaseError: There was none before.
+            ConflictError: Others took the turn again and again.
+            UnavailableError: The broker is away; it may have been rolled back all the same.
+        """
+
+        def rolled_back(log: ReleaseLog) -> ModelRelease:
+            release, *previous = previous_of(log, model)
+            return msgspec.structs.replace(log.find(model, release), state="serving", previous=tuple(previous))
+
+        return self._write(f"the serving {model}", rolled_back, by=by, reason=reason)
+
+    def close(self) -> None:
+        """Let go of the broker."""
+        self._turns.close()
+        with self._lock:
+            self._turns.let_go()
+            if self._consumer is not None:
+                self._consumer.close()
+                self._consumer = None
+
+    def _write(self, what: str, make: Callable[[ReleaseLog], ModelRelease], *, by: str, reason: str) -> ModelRelease:
+        """Write what is made of the log as it stands, in our turn."""
+        attempted: ModelRelease | None = None
+
+        def attempt() -> ModelRelease:
+            nonlocal attempted
+            log, made = self._read_to_end(attempted)
+            if attempted is None or not made:
+                attempted = msgspec.structs.replace(make(log), revision=log.revision + 1, changed_by=by, reason=reason)
+                self._commit(attempted)
+            return attempted
+
+        with self._lock:
+            return self._turns.run(what, attempt)
+
+    def _commit(self, record: ModelRelease) -> None:
+        producer = self._turns.begin()
+        headers = event_headers(_EVENT_TYPE, str(uuid.uuid4()), timestamp(time.time()), None)
+        producer.produce(self._topic, msgspec.json.encode(record), key_of(record), 0, headers=headers)  # type: ignore[arg-type]  # a list of pairs, as it wants
+        self._turns.commit(producer)
+
+    def _read_to_end(self, looked_for: ModelRelease | None) -> tuple[ReleaseLog, bool]:
+        """Return the log, and whether a record of ours stands in it whose commit may have failed."""
+        if self._consumer is None:
+            self._consumer = self._new_consumer()
+        reader, log, found = LogReader(self._consumer, self._topic), ReleaseLog(), False
+        for record in reader.read(*reader.bounds()):
+            try:
+                release = log.apply(record.key, record.value)
+            except InvalidReleaseRecordError:
+                continue  # what is none changes nothing, here as in every worker
+            found = found or (release is not None and release == looked_for)
+        return log, found
+
+
+def previous_of(log: ReleaseLog, model: str) -> tuple[str, ...]:
+    """Return the releases that were served before the one that is, the latest first; at least one.
+
+    Raises:
+        UnknownReleaseError: There was none.
+    """
+    serving = log.serving.get(model)
+    if serving is None or not serving.previous:
+        raise UnknownReleaseError(f"No release of {model} was served before the one that is.")
+    return serving.previous

@@ -1,0 +1,266 @@
+"""Releases come into service under traffic, on a real broker; what cannot serve never does."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from confluent_kafka.admin import AdminClient
+
+from models.catalogue import default_catalogue_path, load_catalogue
+from models.preparation import prepare
+from models.release import Provenance, make_release
+from schemas.settings import Settings
+from streams.topics import MODELS
+from tests.kit.brokers import create_our_topics, running_broker
+from tests.kit.command import run_command
+from tests.kit.ledger import Ledger
+from tests.kit.load import Stream, utterances
+from tests.kit.waiting import wait_until
+from tests.kit.word_release import write_release
+from tests.kit.worker import WorkerProcess
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Iterator
+    from pathlib import Path
+
+LABELS = load_catalogue(default_catalogue_path()).labels
+COUNT = 2_000
+PER_SECOND = 200
+
+SHOP = """
+name: shop
+intents:
+  - name: order_status
+    description: Asks where an order is.
+    examples: [where is my parcel, track my order, when will it come, has my order shipped]
+  - name: gift_wrapping
+    description: Wants an order wrapped as a gift.
+    examples: [please wrap it as a gift, can i have gift paper, wrap it for a birthday, put a ribbon around it]
+"""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with running_broker(tmp_path_factory.mktemp("kafka")) as server:
+        yield server.endpoint
+
+
+@pytest.fixture
+def broker(server: str) -> str:
+    """A broker on which no release was ever announced."""
+    admin = AdminClient({"bootstrap.servers": server})
+    if MODELS in admin.list_topics(timeout=20).topics:
+        admin.delete_topics([MODELS])[MODELS].result(20)
+        wait_until(lambda: MODELS not in admin.list_topics(timeout=20).topics, "it is gone")
+    create_our_topics(server, 2)
+    return server
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A state folder in which the models of the shipped catalogue are prepared."""
+    folder = tmp_path_factory.mktemp("prepared")
+    prepare(Settings(state_folder=folder), load_catalogue(default_catalogue_path()), lambda _what, _share: None)
+    return folder
+
+
+class Fleet:
+    """One worker, and the commands of whoever releases models for it."""
+
+    def __init__(self, broker: str, state: Path, folder: Path) -> None:
+        self.store = folder / "store"
+        self._broker = broker
+        self._folder = folder
+        self._made = 0
+        self.worker = WorkerProcess(broker, state_folder=state, log_file=folder / "worker.log")
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+        """Run `intentstream models`."""
+        return run_command(
+            "models",
+            *arguments,
+            KAFKA__BOOTSTRAP_SERVERS=self._broker,
+            STATE_FOLDER=self._folder / "state",
+            MODELS__STORE=self.store,
+        )
+
+    def answer(self, *arguments: str) -> Any:
+        done = self.run(*arguments, "--json")
+        assert done.returncode == 0, done.stderr.decode()
+        return json.loads(done.stdout)
+
+    def trained(self, labels: tuple[str, ...] = LABELS) -> Path:
+        """Return a release as `train` writes it; its network knows an intent by its name."""
+        self._made += 1
+        folder = self._folder / f"trained-{self._made}"
+
+        def write(made: Path) -> Provenance:
+            write_release(made, labels, words=labels)
+            return Provenance(catalogue="c", code="1", seed=self._made, metrics={"test_in_scope_accuracy": 0.9})
+
+        make_release(folder, write)
+        return folder
+
+    def pushed(self) -> str:
+        """Push another release of distilbert; return its name."""
+        name: str = self.answer("push", str(self.trained()))["release"]
+        return name
+
+    def copy_of(self, release: str) -> Path:
+        """Return where the store has it."""
+        return self.store / "distilbert" / release
+
+    def wait_until_serving(self, part: str) -> None:
+        wait_until(lambda: part in self.health.get("releaseId", ""), f"{part} serves", also=self._more)
+
+    def wait_until_behind(self, words: str) -> None:
+        wait_until(lambda: words in self.behind, f"health says: {words}", also=self._more)
+
+    def wait_until_in_line(self) -> None:
+        wait_until(
+            lambda: self.health["checks"]["releases:log"][0]["status"] == "pass",
+            "what was announced serves",
+            also=self._more,
+        )
+
+    @property
+    def health(self) -> Any:
+        return json.loads(self.worker.get("/health") or "{}")
+
+    @property
+    def behind(self) -> str:
+        """Return why another release serves than was announced, as health says."""
+        said: str = self.health["checks"]["releases:log"][0].get("output", "")
+        return said
+
+    def tier_of(self, text: str) -> str:
+        status, answer = self.worker.classify(text)
+        assert status == 200
+        tier: str = answer["result"]["tier"]
+        return tier
+
+    def _more(self) -> str:
+        return f"{json.dumps(self.health, indent=1)}\n{self.worker.log[-6_000:]}"
+
+
+@pytest.fixture
+def fleet(broker: str, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fleet]:
+    monkeypatch.setenv("FEATURE_FLAG_QUALITY_MODE_ENABLED", "true")
+    shutil.copytree(prepared, tmp_path / "worker")
+    fleet = Fleet(broker, tmp_path / "worker", tmp_path)
+    with fleet.worker as worker:
+        worker.wait_until_ready()
+        yield fleet
+
+
+def test_a_promoted_release_serves_under_traffic_and_every_utterance_is_answered_once(
+    fleet: Fleet, broker: str
+) -> None:
+    release = fleet.pushed()
+    assert release not in fleet.health["releaseId"]
+    with Ledger(broker) as ledger, Stream(broker, utterances(COUNT, texts=LABELS), per_second=PER_SECOND) as stream:
+        ledger.wait_for_answers(COUNT // 10)
+        fleet.answer("promote", "distilbert", release, "--reason", "better", "--by", "ada")
+        fleet.wait_until_serving(release)
+        stream.finish()
+        ledger.wait_for_answers(COUNT)
+        account = ledger.account()
+    account.check(COUNT)
+    by_release = [json.loads(result.value() or b"") for result in account.results.values()]
+    tiers: dict[bool, set[str]] = {True: set(), False: set()}
+    for result in by_release:
+        tiers[release in result["release"]].add(result["tier"])
+    assert tiers[True] == {"distilbert"}
+    assert tiers[False]
+    assert "distilbert" not in tiers[False]
+    assert fleet.worker.metric("intentstream_release_swaps_total") == 1
+
+
+def test_one_that_is_damaged_leaves_in_place_what_serves_and_a_rollback_brings_it_in_line(fleet: Fleet) -> None:
+    good, bad = fleet.pushed(), fleet.pushed()
+    fleet.answer("promote", "distilbert", good)
+    fleet.wait_until_serving(good)
+    with (fleet.copy_of(bad) / "model.onnx").open("ab") as file:
+        file.write(b"!")
+    fleet.answer("promote", "distilbert", bad)
+    fleet.wait_until_behind("model.onnx")
+    assert fleet.health["status"] == "warn"
+    assert fleet.worker.status("/health/ready") == 200
+    assert fleet.tier_of(LABELS[0]) == "distilbert"
+    assert good in fleet.health["releaseId"]
+    assert fleet.worker.metric("intentstream_release_failures_total") == 1  # and is not tried again
+    assert fleet.worker.metric("intentstream_releases_behind") == 1
+    back = fleet.answer("rollback", "distilbert")
+    assert (back["release"], back["previous"]) == (good, [])
+    fleet.wait_until_in_line()
+    assert fleet.worker.metric("intentstream_releases_behind") == 0
+
+
+def test_one_that_is_not_in_the_store_serves_once_it_is(fleet: Fleet) -> None:
+    release = fleet.pushed()
+    hidden = fleet.store / "hidden"
+    fleet.answer("promote", "distilbert", release)
+    fleet.wait_until_serving(release)
+    late = fleet.pushed()
+    content = {name: (fleet.copy_of(late) / name).read_bytes() for name in ("model.onnx",)}
+    fleet.copy_of(late).joinpath("model.onnx").unlink()
+    fleet.answer("promote", "distilbert", late)
+    fleet.wait_until_behind("cannot be read")
+    assert not hidden.exists()
+    assert fleet.tier_of(LABELS[0]) == "distilbert"
+    (fleet.copy_of(late) / "model.onnx").write_bytes(content["model.onnx"])
+    fleet.wait_until_serving(late)
+    fleet.wait_until_in_line()
+
+
+def test_an_edited_catalogue_is_served_by_zero_shot_and_leaves_out_what_was_trained_for_another(
+    fleet: Fleet, tmp_path: Path
+) -> None:
+    tuned = fleet.pushed()
+    fleet.answer("promote", "distilbert", tuned)
+    fleet.wait_until_serving(tuned)
+    file = tmp_path / "shop.yaml"
+    file.write_text(SHOP)
+    first = fleet.answer("push", "--catalogue", str(file), "--promote")
+    assert first["left_out"] == tuned
+    fleet.wait_until_serving(first["release"])
+    status, answer = fleet.worker.classify("could you wrap this present for me")
+    assert (status, answer["result"]["intent"], answer["result"]["tier"]) == (200, "gift_wrapping", "zero_shot")
+    fleet.wait_until_behind(f"{tuned} is left out")
+
+    for_shop = fleet.answer("push", str(fleet.trained(("order_status", "gift_wrapping"))), "--promote")
+    fleet.wait_until_serving(for_shop["release"])
+    fleet.wait_until_in_line()
+    assert fleet.tier_of("gift_wrapping") == "distilbert"
+
+
+def test_a_worker_that_starts_again_serves_what_it_served_before_the_store_answers(fleet: Fleet) -> None:
+    release = fleet.pushed()
+    fleet.answer("promote", "distilbert", release)
+    fleet.wait_until_serving(release)
+    fleet.worker.terminate()
+    shutil.rmtree(fleet.store)
+    fleet.worker.start()
+    fleet.worker.wait_until_ready()
+    fleet.wait_until_serving(release)
+    wait_until(lambda: fleet.tier_of(LABELS[0]) == "distilbert", "its model is loaded")
+    fleet.wait_until_in_line()
+
+
+def test_what_makes_no_sense_is_refused_with_why(fleet: Fleet, tmp_path: Path) -> None:
+    unknown = fleet.run("promote", "distilbert", "0123456789ab")
+    assert (unknown.returncode, b"there are: none" in unknown.stderr) == (64, True)
+    assert fleet.run("rollback", "catalogue").returncode == 64
+    (tmp_path / "empty").mkdir()
+    assert b"is no release" in fleet.run("push", str(tmp_path / "empty")).stderr
+    other = fleet.answer("push", str(fleet.trained(("hello", "goodbye"))))["release"]
+    mismatched = fleet.run("promote", "distilbert", other)
+    assert (mismatched.returncode, b"another catalogue" in mismatched.stderr) == (65, True)
+    (tmp_path / "bad.yaml").write_text("name: bad\n")
+    assert fleet.run("push", "--catalogue", str(tmp_path / "bad.yaml")).returncode == 65
+    listed = fleet.answer("list")
+    assert ([each["release"] for each in listed["pushed"]], listed["serving"]) == ([other], {})
