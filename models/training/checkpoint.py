@@ -15,8 +15,10 @@ from safetensors.torch import save_file
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from models.training.averaging import Average
+
 _FILE, _PROGRESS = "checkpoint.safetensors", "progress"
-_NETWORK, _BEST, _OPTIMISER = "network.", "best.", "optimiser."
+_NETWORK, _AVERAGE, _BEST, _OPTIMISER = "network.", "average.", "best.", "optimiser."
 
 Tensors = dict[str, torch.Tensor]
 
@@ -44,10 +46,17 @@ class Progress(msgspec.Struct, kw_only=True):
 
 
 def save_checkpoint(
-    folder: Path, progress: Progress, network: torch.nn.Module, best: Tensors, optimiser: torch.optim.Optimizer
+    folder: Path,
+    progress: Progress,
+    best: Tensors,
+    *,
+    network: torch.nn.Module,
+    average: Average,
+    optimiser: torch.optim.Optimizer,
 ) -> None:
     """Write everything that the next step depends on."""
     tensors = _prefixed(_NETWORK, network.state_dict()) | _prefixed(_BEST, best)
+    tensors |= _prefixed(_AVERAGE, average.tensors)
     for place, state in optimiser.state_dict()["state"].items():
         tensors |= _prefixed(f"{_OPTIMISER}{place}.", state)
     writing = folder / f".{_FILE}"
@@ -56,9 +65,9 @@ def save_checkpoint(
 
 
 def load_checkpoint(
-    folder: Path, network: torch.nn.Module, optimiser: torch.optim.Optimizer
+    folder: Path, *, network: torch.nn.Module, average: Average, optimiser: torch.optim.Optimizer
 ) -> tuple[Progress, Tensors]:
-    """Set network and optimiser to where they stood; return the progress and the best weights so far.
+    """Set network, average and optimiser to where they stood; return the progress and the best weights so far.
 
     Without a checkpoint in the folder, nothing is set and the progress is none.
     """
@@ -70,6 +79,7 @@ def load_checkpoint(
         progress = msgspec.json.decode(opened.metadata()[_PROGRESS], type=Progress)
         tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - it is no dict
     network.load_state_dict(_of(_NETWORK, tensors))
+    average.tensors = _of(_AVERAGE, tensors)
     state: dict[int, Tensors] = {}
     for name, tensor in _of(_OPTIMISER, tensors).items():
         place, field = name.split(".", 1)

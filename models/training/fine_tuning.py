@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 import torch
 
+from models.training.averaging import Average
 from models.training.batches import Batch, batch_of, shuffled
 from models.training.checkpoint import Progress, Tensors, load_checkpoint, save_checkpoint
 from models.training.inference import first_tokens, infer, logits_of
@@ -87,14 +88,15 @@ class FineTuning:
         self._per_epoch = recipe.steps_per_epoch(len(train.tokens))
         self._steps = self._per_epoch * recipe.epochs
         self._optimiser = _optimiser(network, recipe)
+        self._average = Average(network, window_steps=recipe.averaged_share * self._steps)
 
     def run(self) -> Outcome:
         """Walk to the end, from the checkpoint if there is one, and leave the best epoch's weights in the network."""
-        progress, best = load_checkpoint(self._folder, self._network, self._optimiser)
+        progress, best = load_checkpoint(
+            self._folder, network=self._network, average=self._average, optimiser=self._optimiser
+        )
         if progress.best_accuracy < 0:
-            features = first_tokens(self._network, self._train.tokens, self._device)
-            warm_head(self._network, features, self._train.truth, label_smoothing=self._recipe.label_smoothing)
-            best = self._judge(0, progress, best)
+            best = self._begin(progress)
         saved = self._clock()
         while not self._over(progress):
             epoch, done = divmod(progress.step, self._per_epoch)
@@ -115,6 +117,13 @@ class FineTuning:
             epochs=progress.step // self._per_epoch,
             seconds=progress.seconds,
         )
+
+    def _begin(self, progress: Progress) -> Tensors:
+        """Fit the head, and return what there is before the first step."""
+        features = first_tokens(self._network, self._train.tokens, self._device)
+        warm_head(self._network, features, self._train.truth, label_smoothing=self._recipe.label_smoothing)
+        self._average = Average(self._network, window_steps=self._recipe.averaged_share * self._steps)
+        return self._judge(0, progress, {})
 
     def _over(self, progress: Progress) -> bool:
         worse_epochs = progress.step // self._per_epoch - progress.best_epoch
@@ -138,6 +147,7 @@ class FineTuning:
         torch.nn.utils.clip_grad_norm_(self._network.parameters(), self._recipe.gradient_norm)
         self._optimiser.step()
         progress.step += 1
+        self._average.take_in(progress.step)
         progress.texts += len(truth)
         progress.loss += float(loss.detach()) * len(truth)
         progress.right += int((logits.argmax(dim=1) == truth).sum())
@@ -147,16 +157,24 @@ class FineTuning:
     def _judge(self, epoch: int, progress: Progress, best: Tensors) -> Tensors:
         """Return the best weights so far, now that an epoch is over; of equals the later, which saw more."""
         before = self._clock()
-        logits = infer(self._network, self._validation.tokens, self._device)
-        accuracy = float((logits.argmax(axis=1) == self._validation.truth).mean())
-        progress.seconds += self._clock() - before
-        if accuracy < progress.best_accuracy:
-            return best
-        progress.best_epoch, progress.best_accuracy = epoch, accuracy
-        return {name: tensor.detach().clone() for name, tensor in self._network.state_dict().items()}
+        with self._average.in_place():
+            logits = infer(self._network, self._validation.tokens, self._device)
+            accuracy = float((logits.argmax(axis=1) == self._validation.truth).mean())
+            progress.seconds += self._clock() - before
+            if accuracy < progress.best_accuracy:
+                return best
+            progress.best_epoch, progress.best_accuracy = epoch, accuracy
+            return {name: tensor.detach().clone() for name, tensor in self._network.state_dict().items()}
 
     def _save(self, progress: Progress, best: Tensors) -> None:
-        save_checkpoint(self._folder, progress, self._network, best, self._optimiser)
+        save_checkpoint(
+            self._folder,
+            progress,
+            best,
+            network=self._network,
+            average=self._average,
+            optimiser=self._optimiser,
+        )
 
     def _seen(self, progress: Progress) -> Seen:
         return Seen(

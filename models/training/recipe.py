@@ -21,18 +21,21 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
         weight_decay: Of matrices; biases and norms have none.
         label_smoothing: What the right class gives to all (Szegedy et al. 2016, arXiv 1512.00567).
         gradient_norm: The most; longer ones are cut to it.
+        averaged_share: Of all steps; about so many go into the average of the weights that is judged and kept
+            (`models.training.averaging`).
     """
 
     epochs: int = 3
     patience_epochs: int = 3
     batch_texts: int = 32
-    learning_rate: float = 1e-4
+    learning_rate: float = 2e-4
     layer_decay: float = 0.9
-    head_learning_rate: float = 1e-4
+    head_learning_rate: float = 2e-4
     warm_up_share: float = 0.1
     weight_decay: float = 0.01
     label_smoothing: float = 0.1
     gradient_norm: float = 1.0
+    averaged_share: float = 0.2
 
     def steps_per_epoch(self, texts: int) -> int:
         """Return how many steps walk over so many texts."""

@@ -16,6 +16,7 @@ torch = pytest.importorskip("torch", reason="needs the extra `train`: `uv sync -
 pytestmark = pytest.mark.train
 
 from models.tokens import TextTokenizer  # noqa: E402 - likewise
+from models.training.averaging import Average  # noqa: E402 - likewise
 from models.training.device import Device  # noqa: E402 - imports torch
 from models.training.fine_tuning import FineTuning, Labelled, Outcome  # noqa: E402 - likewise
 from models.training.inference import infer  # noqa: E402 - likewise
@@ -124,6 +125,20 @@ def test_the_same_seed_gives_the_same_weights_and_another_goes_another_way(base:
     first, second, third = ([seen.loss for seen in trial.seen] for trial in trials)
     assert first == second
     assert first != third
+
+
+def test_what_is_kept_is_the_average_of_the_last_weights() -> None:
+    network = torch.nn.Linear(1, 1, bias=False)
+    average = Average(network, window_steps=4.0)
+    wanted = float(network.weight.detach())
+    for step in range(1, 21):
+        with torch.no_grad():
+            network.weight.fill_(float(step))
+        average.take_in(step)
+        wanted += (step - wanted) / 4
+    with average.in_place():
+        assert float(network.weight.detach()) == pytest.approx(wanted)
+    assert float(network.weight.detach()) == 20.0
 
 
 @pytest.mark.parametrize("kill_at", [1, 5, 7])
