@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
-from models.calibration import softmax
+from models.calibration import Beyond, softmax
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -20,11 +20,23 @@ if TYPE_CHECKING:
 
 
 class Blend(msgspec.Struct, frozen=True, kw_only=True):
-    """The weights, fitted so that the sum's softmax is calibrated; also the content of `blend.json`."""
+    """The weights, fitted so that the sum's softmax is calibrated; also the content of `blend.json`.
+
+    Attributes:
+        network: Of the transformer's logits.
+        lexical: Of the lexical classifier's.
+        beyond: What says how likely a text is out of scope; None: the softmax says it, too.
+    """
 
     network: float
     lexical: float
+    beyond: Beyond | None = None
 
     def probabilities(self, network: npt.NDArray[np.float32], lexical: npt.NDArray[np.float32]) -> Probabilities:
         """Return what both say together; logits and probabilities are of shape (texts, classes)."""
-        return softmax(np.float32(self.network) * network + np.float32(self.lexical) * lexical)
+        logits = self.logits(network, lexical)
+        return softmax(logits) if self.beyond is None else self.beyond.probabilities(logits)
+
+    def logits(self, network: npt.NDArray[np.float32], lexical: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Return the sum that the probabilities are made of."""
+        return np.float32(self.network) * network + np.float32(self.lexical) * lexical

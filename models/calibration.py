@@ -53,7 +53,7 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True):
         inside[rows, columns] = 0.0
         rest = inside.sum(axis=1)
         second = inside.max(axis=1, initial=0.0) / np.maximum(rest, _TINY)
-        best = np.maximum(best, second / (1 + second))  # or the second would overtake it
+        best = np.maximum(best, second / (1 + second) * _AHEAD)  # or the second would overtake it
         # Of a row so sure that nothing is left over, the others have equal parts.
         best = np.where(rest > _TINY, best, 1.0)
         inside *= ((1 - beyond) * (1 - best) / np.maximum(rest, _TINY))[:, None]
@@ -61,7 +61,45 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True):
         return np.column_stack((inside, beyond)).astype(np.float32)
 
 
+class Beyond(msgspec.Struct, frozen=True, kw_only=True):
+    """How likely a text is out of scope, by what a softmax throws away: how much the intents are heard at all.
+
+    A text that looks like two intents and one that looks like none have the same softmax; the first has large logits.
+    Their log-sum-exp is the free energy of Liu et al. 2020 (arXiv 2010.03759). Beside it counts what the classifier
+    itself, which may have been shown texts out of scope, says of them.
+
+    Attributes:
+        offset: Of the logit of being out of scope.
+        by_level: Weight in it of the log-sum-exp of the intents' logits.
+        by_own: Weight in it of the logit of the softmax's out-of-scope.
+    """
+
+    offset: float
+    by_level: float
+    by_own: float
+
+    def probabilities(self, logits: npt.NDArray[np.float32]) -> Probabilities:
+        """Return probabilities of logits of shape (texts, classes), the last class being out-of-scope.
+
+        The proportions among the intents are the softmax's.
+        """
+        level, own = loudness(logits)
+        beyond = sigmoid(self.offset + self.by_level * level + self.by_own * own)
+        inside = softmax(logits[:, :-1]) * (1 - beyond)[:, None]
+        return np.column_stack((inside, beyond)).astype(np.float32)
+
+
+def loudness(logits: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return, of each row, the log-sum-exp of the intents, and the softmax's logit of out-of-scope, the last column."""
+    most = logits[:, :-1].max(axis=1).astype(np.float64)
+    level = most + np.log(np.exp(logits[:, :-1] - most[:, None]).sum(axis=1))
+    return level, np.clip(logits[:, -1] - level, -_LARGEST_LOGIT, _LARGEST_LOGIT)
+
+
 _TINY = 1e-12
+_AHEAD = 1 + 1e-5
+"""What the likeliest keeps in front of the second, so that it is still the likeliest in float32."""
+
 _LARGEST_LOGIT = 14.0
 """Of a probability that float32 can tell from 1."""
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 from scipy.optimize import minimize
 
 from models.blend import Blend
 from models.calibration import softmax
+from models.training.calibration import fit_beyond
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -19,10 +21,12 @@ _MOST = 100.0
 def fit_blend(network: npt.NDArray[np.float32], lexical: npt.NDArray[np.float32], truth: npt.NDArray[np.intp]) -> Blend:
     """Return the weights with the least log loss; it has one minimum (Hinton 2002, products of experts).
 
+    What tells out-of-scope is fitted to the sum, where there are texts to learn it from.
+
     Args:
         network: Logits of shape (texts, classes).
         lexical: Likewise.
-        truth: Shape (texts,), the right class of each.
+        truth: Shape (texts,), the right class of each; the last is out of scope.
     """
     rows = np.arange(len(truth))
 
@@ -33,4 +37,5 @@ def fit_blend(network: npt.NDArray[np.float32], lexical: npt.NDArray[np.float32]
         return float(loss), np.array(slopes, np.float64)
 
     found = minimize(log_loss, np.array([1.0, 0.0]), jac=True, bounds=[(0.0, _MOST)] * 2, method="L-BFGS-B").x
-    return Blend(network=float(found[0]), lexical=float(found[1]))
+    blend = Blend(network=float(found[0]), lexical=float(found[1]))
+    return msgspec.structs.replace(blend, beyond=fit_beyond(blend.logits(network, lexical), truth))

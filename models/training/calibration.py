@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from scipy.optimize import minimize
 
-from models.calibration import Calibration, evidence, sigmoid
+from models.calibration import Beyond, Calibration, evidence, loudness, sigmoid
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -22,6 +22,9 @@ of it, so they are weighted to this; what traffic really brings moves the probab
 
 FEWEST_BEYOND = 20
 """Out-of-scope texts; fewer tell too little."""
+
+_CHANCE = 5.991
+"""What twice the log likelihood wins by two useless numbers in 1 of 20 cases: chi-squared's 95 % (Wilks 1938)."""
 
 _RIDGE = 1.0
 """Weight of staying as it was, in texts; what few texts say counts little."""
@@ -47,9 +50,9 @@ def fit_calibration(held_out: Probabilities, truth: npt.NDArray[np.intp], left_o
     within = truth < held_out.shape[1] - 1
     slope, offset = _best_curve(held_out[within], truth[within])
     if within.sum() and (~within).sum() >= FEWEST_BEYOND:
-        beyond = _beyond_curve(held_out[within], held_out[~within])
+        beyond = _beyond_curve(_features(held_out[within]), _features(held_out[~within]))
     elif left_out is not None and len(left_out.inside) and len(left_out.outside) >= FEWEST_BEYOND:
-        beyond = _beyond_curve(left_out.inside, left_out.outside)
+        beyond = _beyond_curve(_features(left_out.inside), _features(left_out.outside))
     else:
         return Calibration(slope=slope, offset=offset)
     return Calibration(
@@ -57,17 +60,44 @@ def fit_calibration(held_out: Probabilities, truth: npt.NDArray[np.intp], left_o
     )
 
 
+def fit_beyond(logits: npt.NDArray[np.float32], truth: npt.NDArray[np.intp]) -> Beyond | None:
+    """Return what tells out-of-scope by logits; None where there are too few texts of either kind to learn it from.
+
+    Args:
+        logits: Shape (texts, classes), of texts that were not trained on.
+        truth: Shape (texts,): the column of each; the last is out of scope.
+    """
+    within = truth < logits.shape[1] - 1
+    if not within.any() or (~within).sum() < FEWEST_BEYOND:
+        return None
+    level, own = loudness(logits)
+    features = np.column_stack((np.ones_like(level), level, own))
+    offset, by_level, by_own = _beyond_curve(features[within], features[~within])
+    return Beyond(offset=offset, by_level=by_level, by_own=by_own)
+
+
 def _best_curve(rows: Probabilities, truth: npt.NDArray[np.intp]) -> tuple[float, float]:
+    """Return slope and offset; those that change nothing, unless the texts speak against them by more than chance.
+
+    A tier is calibrated when it is made, and what two numbers win on a few texts more may be their noise.
+    """
     share, _ = evidence(rows)
     right = rows[:, :-1].argmax(axis=1) == truth
     features = np.column_stack((np.ones_like(share), share))
-    offset, slope = _logistic(features, right, np.ones(len(rows)), np.array([0.0, 1.0]), [(None, None), (0.05, 5.0)])
-    return slope, offset
+    as_is = np.array([0.0, 1.0])
+    found = np.array(_logistic(features, right, np.ones(len(rows)), as_is, [(None, None), (0.05, 5.0)]))
+    gain = _log_likelihood(features @ found, right) - _log_likelihood(share, right)
+    offset, slope = found if 2 * gain > _CHANCE else as_is
+    return float(slope), float(offset)
 
 
-def _beyond_curve(inside: Probabilities, outside: Probabilities) -> tuple[float, ...]:
+def _log_likelihood(logits: npt.NDArray[np.float64], truth: npt.NDArray[np.bool_]) -> float:
+    return float((truth * logits - np.logaddexp(0, logits)).sum())
+
+
+def _beyond_curve(inside: Features, outside: Features) -> tuple[float, ...]:
     """Return offset and weights; being surer of an intent never makes out-of-scope likelier."""
-    features = np.concatenate([_features(rows) for rows in (inside, outside)])
+    features = np.concatenate((inside, outside))
     is_beyond = np.arange(len(features)) >= len(inside)
     weights = np.where(
         is_beyond,

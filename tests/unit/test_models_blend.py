@@ -55,10 +55,30 @@ def test_one_that_knows_nothing_is_not_heard() -> None:
 
 
 def test_what_they_say_together_is_calibrated() -> None:
-    truth = truths()
+    truth = truths() % (CLASSES - 1)  # how much of what is said is out of scope, texts that were collected do not tell
     network, lexical = 5 * noisy(truth, 2.0, 1), 0.1 * noisy(truth, 1.5, 2)
     rows = fit_blend(network, lexical, truth).probabilities(network, lexical)
     assert calibration_error(rows.max(axis=1), rows.argmax(axis=1) == truth) < 0.02
+
+
+def test_a_text_that_no_intent_speaks_up_for_is_out_of_scope() -> None:
+    # Two intents are as likely in both, so that the softmax says the same; in one of them both are loud.
+    doubtful, unknown = np.array([[8, 8, 0, 0, 0]]), np.array([[2, 2, -6, -6, -6]])
+    shown = np.concatenate([doubtful] * 300 + [unknown] * 100).astype(np.float32)
+    shown += np.random.default_rng(0).normal(0, 0.5, shown.shape).astype(np.float32)
+    shown[:, -1] = shown[:, 0] - 5  # and so does the class out-of-scope
+    truth = np.array([0, 1] * 150 + [CLASSES - 1] * 100)
+    blend = fit_blend(shown, np.zeros_like(shown), truth)
+    assert blend.beyond is not None
+    rows = blend.probabilities(shown, np.zeros_like(shown))
+    np.testing.assert_allclose(rows.sum(axis=1), 1, atol=1e-5)
+    assert rows[300:, -1].min() > rows[:300, -1].max()
+
+
+def test_without_texts_out_of_scope_the_softmax_tells_them() -> None:
+    truth = truths() % (CLASSES - 1)
+    network, lexical = noisy(truth, 2.0, 1), noisy(truth, 1.5, 2)
+    assert fit_blend(network, lexical, truth).beyond is None
 
 
 def test_a_release_that_brings_a_lexical_classifier_has_it_heard(tmp_path: Path) -> None:
