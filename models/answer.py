@@ -29,6 +29,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=F
     Attributes:
         intent: A name from the catalogue; None is out of scope.
         confidence: Calibrated; of an out-of-scope answer, the probability that it is.
+        out_of_scope: The probability of that, whatever the answer is.
         alternatives: The next best candidates, best first.
         tier: Which tier answered.
         tried: Every tier's turn, in order.
@@ -38,6 +39,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=F
 
     intent: str | None
     confidence: float
+    out_of_scope: float = 0.0
     alternatives: tuple[Alternative, ...] = ()
     tier: str
     tried: tuple[Attempt, ...] = ()
@@ -50,6 +52,7 @@ class Ranking(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     intent: str | None
     confidence: float
+    out_of_scope: float
     alternatives: tuple[Alternative, ...]
 
 
@@ -88,5 +91,8 @@ def _decide(names: list[str | None], likely: list[float], beyond: float, *, insi
         chosen = Alternative(intent=None, confidence=beyond)
         candidates = [candidate for candidate in candidates if candidate.intent is not None]
     return Ranking(
-        intent=chosen.intent, confidence=chosen.confidence, alternatives=tuple(candidates[:MAX_ALTERNATIVES])
+        intent=chosen.intent,
+        confidence=chosen.confidence,
+        out_of_scope=beyond,
+        alternatives=tuple(candidates[:MAX_ALTERNATIVES]),
     )

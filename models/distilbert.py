@@ -4,7 +4,8 @@ A release is at least `model.onnx` (inputs `input_ids` and `attention_mask`, out
 `labels.json`: `{"labels": [...], "temperature": 1.0}`, where the label `null` is out-of-scope. Of ours
 (`models.training.distilbert`) `model.onnx` is int8, and there are
 `model.fp32.onnx` and `golden.safetensors`, for processors whose int8 cannot be trusted,
-`lexical.safetensors` and `blend.json`, the lexical classifier that has a say, too, and how much of one.
+`lexical.safetensors` and `blend.json`, the lexical classifier that has a say, too, and how much of one;
+`tier.json`, how its answers are to be read (`models.policy.TierPolicy`) where nobody held it against the other tiers.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 MODEL_FILE, TOKENIZER_FILE, LABELS_FILE = "model.onnx", "tokenizer.json", "labels.json"
 FP32_FILE, GOLDEN_FILE = "model.fp32.onnx", "golden.safetensors"
 LEXICAL_FILE, BLEND_FILE = "lexical.safetensors", "blend.json"
+TIER_FILE = "tier.json"
 
 LEAST_CORRELATION = 0.9
 """Of int8's logits with fp32's, text by text. Where 16-bit sums saturate, it falls far below."""
@@ -99,8 +101,6 @@ class Verdict:
         return self._columns.arranged(blend.probabilities(logits, lexical.logits(texts)))
 
 
-def open_session(folder: Path, *, threads: int) -> TokenSession:
-    """Load a release's graph and put it to the test; where it strays from the golden logits, load fp32 and say so."""
 def check_labels(content: bytes, labels: Sequence[str]) -> None:
     """Return if a release tells these intents apart.
 
@@ -118,6 +118,8 @@ def check_labels(content: bytes, labels: Sequence[str]) -> None:
     LabelColumns(told, labels)
 
 
+def open_session(folder: Path, *, threads: int) -> TokenSession:
+    """Load a release's graph and put it to the test; where it strays from the golden logits, load fp32 and say so."""
     session = TokenSession(folder / MODEL_FILE, folder / TOKENIZER_FILE, threads=threads)
     if not (folder / GOLDEN_FILE).is_file():
         return session  # made elsewhere: there is nothing to hold it against

@@ -91,6 +91,8 @@ class Judged(NamedTuple):
     """Of the answer."""
     intent_confidence: npt.NDArray[np.float64]
     """Of the best intent."""
+    out_of_scope: npt.NDArray[np.float64]
+    """How likely that was found, whatever the answer."""
     labels: tuple[str, ...]
 
 
@@ -104,6 +106,30 @@ def judge(answers: Sequence[Answer], texts: Labelled, labels: Sequence[str]) -> 
         best=np.array([columns.get(intent or "", len(labels)) for intent, _ in best], np.intp),
         confidence=np.array([answer.confidence for answer in answers]),
         intent_confidence=np.array([confidence for _, confidence in best]),
+        out_of_scope=np.array([answer.out_of_scope for answer in answers]),
+        labels=tuple(labels),
+    )
+
+
+def judge_rows(rows: Probabilities, truth: npt.NDArray[np.intp], labels: Sequence[str], beyond_from: float) -> Judged:
+    """Put one tier's calibrated rows, shape (texts, labels + 1), beside the truth, as they would be answered alone.
+
+    Args:
+        rows: The last column is out of scope.
+        truth: Shape (texts,), the right column of each.
+        labels: The intents, in the columns' order.
+        beyond_from: From what probability on out-of-scope is the answer.
+    """
+    best, beyond = rows[:, :-1].argmax(axis=1), rows[:, -1] >= beyond_from
+    answered = np.where(beyond, len(labels), rows.argmax(axis=1))
+    places = np.arange(len(rows))
+    return Judged(
+        truth=truth,
+        answered=answered,
+        best=best,
+        confidence=rows[places, answered].astype(np.float64),
+        intent_confidence=rows[places, best].astype(np.float64),
+        out_of_scope=rows[:, -1].astype(np.float64),
         labels=tuple(labels),
     )
 
@@ -128,8 +154,7 @@ def quality_measures(judged: Judged) -> dict[str, float]:
         "calibration_error": adaptive_calibration_error(judged.intent_confidence[inside], right[inside]),
     }
     if not inside.all():
-        scores = judged.intent_confidence
-        measures["oos_auroc"] = area_under_roc(scores[inside], scores[~inside])
+        measures["oos_auroc"] = area_under_roc(judged.out_of_scope[~inside], judged.out_of_scope[inside])
         measures["oos_recall"] = float((judged.answered == len(judged.labels))[~inside].mean())
     return measures
 

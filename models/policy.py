@@ -81,6 +81,15 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             route._replace(order=order), {name: self._thresholds(name, order) for name in order if name in self.tiers}
         )
 
+    def joined(self, name: str, known: TierPolicy) -> Policy:
+        """Return a policy that knows one more tier, by what its own release says of it.
+
+        It counts for better than the others, which it was not held against. Without these, nothing changes.
+        """
+        if not self.tiers or name in self.tiers:
+            return self
+        return msgspec.structs.replace(self, tiers={name: known, **self.tiers})
+
     def save(self, file: Path) -> None:
         """Write it as JSON."""
         file.write_bytes(msgspec.json.format(msgspec.json.encode(self)) + b"\n")
@@ -111,7 +120,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     def _thresholds(self, name: str, order: tuple[str, ...]) -> Thresholds:
         """Return what lets a tier's answer stand; it need not be sure where those behind it are no better."""
         known, behind = self.tiers[name], order[order.index(name) + 1 :]
-        better = [other for other in behind if other in known.sure_before or other not in self.tiers]
+        ahead = set(list(self.tiers)[: list(self.tiers).index(name)])
+        better = [other for other in behind if other in ahead or other not in self.tiers]
         dearest = max(known.sure_before.values(), default=UNFITTED.sure)
         sure = known.sure_before.get(better[0], dearest) if better else 0.0
         return Thresholds(sure=sure, intent=0.0, out_of_scope=known.out_of_scope, calibration=known.calibration)

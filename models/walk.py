@@ -107,6 +107,7 @@ class Walk:
                 Answer(
                     intent=ranking.intent,
                     confidence=ranking.confidence,
+                    out_of_scope=ranking.out_of_scope,
                     alternatives=ranking.alternatives if tier != NO_TIER else (),
                     tier=tier,
                     tried=self._explained(row, way, tried) if any(way[1:-1:2]) else tried,

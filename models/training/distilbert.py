@@ -8,11 +8,20 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from models.calibration import calibration_error
-from models.distilbert import BLEND_FILE, LABELS_FILE, LEXICAL_FILE, TOKENIZER_FILE, DistilbertModel, open_session
+from models.distilbert import (
+    BLEND_FILE,
+    LABELS_FILE,
+    LEXICAL_FILE,
+    TIER_FILE,
+    TOKENIZER_FILE,
+    DistilbertModel,
+    open_session,
+)
+from models.evaluation import judge_rows, quality_measures
 from models.labels import Labels
-from models.measures import area_under_roc
+from models.policy import TierPolicy
 from models.release import Provenance
+from models.router import DISTILBERT
 from models.tokens import TextTokenizer
 from models.training.blending import fit_blend
 from models.training.device import best_device
@@ -20,16 +29,14 @@ from models.training.export import export_onnx
 from models.training.fine_tuning import FineTuning, Labelled, Outcome
 from models.training.lexical import train_lexical
 from models.training.network import base_network
+from models.training.policy import USUAL_TARGETS, Targets, fit_policy
 from models.training.temperature import fit_temperature
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    import numpy as np
-
     from models.catalogue import Catalogue
-    from models.prediction import Probabilities
     from models.training.corpus import Corpus
     from models.training.recipe import Recipe
     from models.training.seen import Observer
@@ -52,6 +59,7 @@ class Training:
         seed: int,
         threads: int,
         observe: Observer,
+        targets: Targets = USUAL_TARGETS,
     ) -> None:
         """Take what the release depends on.
 
@@ -63,11 +71,13 @@ class Training:
             seed: Of all that chance decides.
             threads: Of torch, on a processor.
             observe: Is told of each step.
+            targets: What the threshold of out-of-scope is fitted for.
         """
         self._catalogue, self._corpus = catalogue, corpus
         self._base, self._recipe, self._seed = base, recipe, seed
         self._threads = threads
         self._observe = observe
+        self._targets = targets
 
     def write(self, folder: Path, checkpoints: Path, say: Callable[[str], None]) -> Provenance:
         """Write a release's files.
@@ -86,6 +96,7 @@ class Training:
         say("calibrating on the validation texts")
         self._calibrate(folder)
         say("measuring what will serve")
+        tier = self._tier(folder)
         return Provenance(
             base=self._base,
             catalogue=self._catalogue.digest,
@@ -93,7 +104,7 @@ class Training:
             recipe=msgspec.structs.asdict(self._recipe),
             seed=self._seed,
             code=version("intentstream"),
-            metrics=self._metrics(folder, outcome),
+            metrics=self._metrics(folder, outcome, tier),
         )
 
     def _fine_tune(self, folder: Path, checkpoints: Path) -> Outcome:
@@ -136,41 +147,36 @@ class Training:
         _write(folder / BLEND_FILE, fit_blend(logits, lexical.logits(validation.texts), validation.truth))
         lexical.save(folder / LEXICAL_FILE)
 
-    def _metrics(self, folder: Path, outcome: Outcome) -> dict[str, float]:
+    def _tier(self, folder: Path) -> TierPolicy:
+        """Write down, and return, how the release's answers are to be read by those who know no more of it."""
+        validation = self._corpus.validation
+        if len(validation.texts) < _FEWEST_TO_CALIBRATE:
+            return TierPolicy(accuracy=0.0)
+        rows = {DISTILBERT: self._served(folder).predict(validation.texts)}
+        tier = fit_policy(rows, validation.truth, self._targets, {}).tiers[DISTILBERT]
+        _write(folder / TIER_FILE, tier)
+        return tier
+
+    def _metrics(self, folder: Path, outcome: Outcome, tier: TierPolicy) -> dict[str, float]:
         metrics = {
             "validation_accuracy": outcome.best_accuracy,
             "best_epoch": float(outcome.best_epoch),
             "epochs": float(outcome.epochs),
             "seconds": round(outcome.seconds, 1),
         }
-        if self._corpus.test is None:
+        test = self._corpus.test
+        if test is None:
             return metrics
-        model = DistilbertModel(folder, self._catalogue.labels, threads=self._threads)
-        return metrics | test_metrics(model.predict(self._corpus.test.texts), self._corpus.test.truth)
+        rows = tier.calibration.apply(self._served(folder).predict(test.texts))
+        judged = judge_rows(rows, test.truth, self._catalogue.labels, tier.out_of_scope)
+        return metrics | {f"test_{name}": value for name, value in quality_measures(judged).items()}
+
+    def _served(self, folder: Path) -> DistilbertModel:
+        return DistilbertModel(folder, self._catalogue.labels, threads=self._threads)
 
 
 OUT_OF_SCOPE = "out_of_scope"
 """What the network's own configuration calls it: null is no label there."""
-
-
-def test_metrics(rows: Probabilities, truth: np.ndarray[tuple[int], np.dtype[np.intp]]) -> dict[str, float]:
-    """Return how good answers are: of texts that have an intent, and of telling them from those that have none.
-
-    Args:
-        rows: Shape (texts, intents + 1), the last being out-of-scope.
-        truth: Shape (texts,), the right column of each.
-    """
-    beyond = rows.shape[1] - 1
-    inside = truth != beyond
-    confidence, answered = rows[inside].max(axis=1), rows[inside].argmax(axis=1)
-    metrics = {
-        "test_in_scope_accuracy": float((answered == truth[inside]).mean()),
-        "test_calibration_error": calibration_error(confidence, answered == truth[inside]),
-    }
-    if inside.all():
-        return metrics
-    likely = rows[:, :beyond].max(axis=1)
-    return metrics | {"test_oos_auroc": area_under_roc(likely[inside], likely[~inside])}
 
 
 def _write(file: Path, content: msgspec.Struct) -> None:

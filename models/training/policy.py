@@ -43,6 +43,9 @@ class Targets(NamedTuple):
     promise: float = PROMISE
 
 
+USUAL_TARGETS = Targets()
+
+
 class Standing(NamedTuple):
     """How a route answers texts."""
 

@@ -63,6 +63,12 @@ def outcomes(answer: Answer) -> list[tuple[str, Outcome]]:
     return [(attempt.tier, attempt.outcome) for attempt in answer.tried]
 
 
+async def test_every_answer_says_how_likely_out_of_scope_is() -> None:
+    for row, likely in ((REFUND, 0.05), (OUTSIDE, 0.8)):
+        [answer] = await ask(chain_of(Scripted("first", says(*row))), "first")
+        assert answer.out_of_scope == pytest.approx(likely)
+
+
 async def test_a_sure_tier_answers_alone() -> None:
     second = Scripted("second", says(*GREETING))
     [answer] = await ask(chain_of(Scripted("first", says(*REFUND)), second), "first", "second")

@@ -66,6 +66,8 @@ def test_a_calibrated_row_is_a_row_of_probabilities_with_the_same_best_intent(
     before, after = rows[:, :-1], calibrated[:, :-1]
     best = before.argmax(axis=1)
     assert (after[np.arange(500), best] >= after.max(axis=1) - 1e-6).all()
+    told_apart = np.diff(np.sort(before, axis=1)[:, -2:])[:, 0] > 0  # in float32 two may have been 1, the others 0
+    assert (after.argmax(axis=1) == best)[told_apart].all()
 
 
 def test_by_default_calibration_changes_nothing() -> None:
@@ -80,6 +82,16 @@ def test_a_tier_that_is_too_sure_or_not_sure_enough_is_put_right(sureness: float
     before = said(fresh, 2.5, sureness=sureness, seed=4)
     assert calibration_of(before, fresh) > 0.05
     assert calibration_of(calibration.apply(before), fresh) < 0.03
+
+
+def test_a_calibrated_tier_is_left_as_it_is() -> None:
+    truth = truths(1000)
+    logits = np.random.default_rng(0).normal(size=(len(truth), CLASSES)).astype(np.float32)
+    logits[:, OUTSIDE] = -30
+    rows = softmax(3 * logits)
+    told = (rows.cumsum(axis=1) < np.random.default_rng(1).random((len(truth), 1))).sum(axis=1)  # drawn as they say
+    calibration = fit_calibration(rows, told, None)
+    assert (calibration.slope, calibration.offset) == (1.0, 0.0)
 
 
 def test_out_of_scope_is_learnt_from_texts_that_are() -> None:
@@ -215,6 +227,24 @@ def test_a_tier_that_was_never_put_to_the_test_is_taken_for_the_best() -> None:
     assert plan.route.order == (RULES, DISTILBERT, ZERO_SHOT)
     assert DISTILBERT not in plan.thresholds
     assert plan.thresholds[RULES].sure == 0.8
+
+
+def test_a_tier_that_only_its_release_knows_is_the_best_and_decides_by_what_that_says() -> None:
+    known = Policy(
+        tiers={ZERO_SHOT: TierPolicy(accuracy=0.9), RULES: TierPolicy(accuracy=0.8, sure_before={ZERO_SHOT: 0.7})}
+    )
+    joined = known.joined(DISTILBERT, TierPolicy(accuracy=0.95, out_of_scope=0.2))
+    plan = joined.plan(route(Strategy.STANDARD, distilbert=True, zero_shot=True))
+    assert plan.route.order == (DISTILBERT, ZERO_SHOT, RULES)
+    assert (plan.thresholds[DISTILBERT].out_of_scope, plan.thresholds[DISTILBERT].sure) == (0.2, 0.0)
+    adaptive = joined.plan(route(Strategy.ADAPTIVE, distilbert=True, zero_shot=True))
+    assert adaptive.thresholds[RULES].sure == 0.7
+
+
+def test_what_was_fitted_beside_the_others_counts_more_than_what_a_release_says() -> None:
+    known = Policy(tiers={DISTILBERT: TierPolicy(accuracy=0.9, out_of_scope=0.3)})
+    assert known.joined(DISTILBERT, TierPolicy(accuracy=0.95, out_of_scope=0.2)) == known
+    assert NO_POLICY.joined(DISTILBERT, TierPolicy(accuracy=0.95)) == NO_POLICY
 
 
 def test_quality_asks_distilbert_first_whatever_it_is_worth() -> None:
