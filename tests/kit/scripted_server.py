@@ -70,3 +70,13 @@ def in_turn(*answers: Answering) -> Answering:
         return await (left.pop(0) if len(left) > 1 else left[0])(request)
 
     return answer
+
+
+async def cut_short(request: web.Request) -> web.StreamResponse:
+    """Answer less than was promised, and hang up."""
+    response = web.StreamResponse(headers={"Content-Length": "1000"})
+    await response.prepare(request)
+    await response.write(b"{")
+    assert request.transport
+    request.transport.close()
+    return response
