@@ -17,6 +17,7 @@ from infra.cli.training_screen import open_training_screen
 from models.catalogue import default_catalogue_path, load_catalogue
 from models.preparation import DISTILBERT_FOLDER
 from models.release import make_release
+from models.remote.archive import SUFFIX, write_archive
 from models.training.corpus import read_corpus
 from models.training.network import MINILM, require_torch
 from models.training.recipe import Recipe
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 _DEFAULT = Recipe()
+TORCHSERVE = "torchserve"
 
 
 @click.command
@@ -44,6 +46,11 @@ _DEFAULT = Recipe()
     help="The last layer's at its peak.",
 )
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Of what chance decides.")
+@click.option(
+    "--archive",
+    type=click.Choice([TORCHSERVE]),
+    help="Also pack it for a model server: beside the release, as NAME.mar.",
+)
 @json_option
 def command(
     *,
@@ -55,6 +62,7 @@ def command(
     batch: int,
     learning_rate: float,
     seed: int,
+    archive: str | None,
     as_json: bool,
 ) -> None:
     """Fine-tune a DistilBERT for a catalogue and install it.
@@ -87,18 +95,25 @@ def command(
         target = out or settings.state_folder / "models" / DISTILBERT_FOLDER
         manifest = make_release(target, lambda folder: training.write(folder, checkpoints, screen.say))
     shutil.rmtree(checkpoints)
-    _report(manifest, target, as_json=as_json)
+    packed = None
+    if archive == TORCHSERVE:
+        packed = target.with_name(f"{target.name}{SUFFIX}")
+        write_archive(target, packed)
+    _report(manifest, target, packed, as_json=as_json)
 
 
-def _report(manifest: Manifest, target: Path, *, as_json: bool) -> None:
+def _report(manifest: Manifest, target: Path, packed: Path | None, *, as_json: bool) -> None:
     if as_json:
-        print_json({"release": str(target), "provenance": manifest.provenance})
+        archive = {"archive": str(packed)} if packed else {}
+        print_json({"release": str(target), "provenance": manifest.provenance} | archive)
         return
     for name, value in manifest.provenance.metrics.items():
         click.echo(f"{name:<24} {value:g}")
     click.echo(f"The release is in {target}.")
 
 
+    if packed:
+        click.echo(f"Packed for TorchServe, it is {packed}.")
 def _digest(*parts: object) -> str:
     """Return what names a training: another catalogue, text, number or seed is another one."""
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:12]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import zipfile
 from typing import TYPE_CHECKING
 
 import pytest
@@ -44,10 +45,14 @@ def test_it_installs_a_release_and_says_what_it_is_worth(tmp_path: Path) -> None
     pytest.importorskip("torch", reason="needs the extra `train`: `uv sync --extra train`")
     base = tmp_path / "base"
     base.mkdir()
-    done = run_command("train", "--json", "--base", str(write_tiny_base(base)), "--epochs", "1", STATE_FOLDER=tmp_path)
+    begun = ("train", "--json", "--base", str(write_tiny_base(base)), "--epochs", "1", "--archive", "torchserve")
+    done = run_command(*begun, STATE_FOLDER=tmp_path)
     assert done.returncode == 0, done.stderr.decode()
     told = json.loads(done.stdout)
     assert told["release"] == str(tmp_path / "models" / "distilbert")
     assert 0 <= told["provenance"]["metrics"]["validation_accuracy"] <= 1
     assert "epoch 1" in done.stderr.decode()
     assert not list((tmp_path / "training").iterdir())
+    with zipfile.ZipFile(told["archive"]) as archive:
+        assert {"MAR-INF/MANIFEST.json", "model.onnx", "labels.json"} <= set(archive.namelist())
+    assert told["archive"] == str(tmp_path / "models" / "distilbert.mar")
