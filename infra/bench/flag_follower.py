@@ -16,7 +16,7 @@ from confluent_kafka import Consumer
 from flags.clients import follower_config
 from flags.follower import Follower
 from health.logs import configure_logging
-from schemas.settings import load_settings
+from schemas.settings_loading import load_settings
 from streams.clients import admin_client, client_config
 from streams.topics import FLAGS
 

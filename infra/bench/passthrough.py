@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from confluent_kafka import Consumer, Producer
 
-from schemas.settings import load_settings
+from schemas.settings_loading import load_settings
 from streams.batches import Outgoing
 from streams.boot import StreamApp, serve
 from streams.clients import intake_consumer_config, transactional_producer_config

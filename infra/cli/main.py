@@ -145,7 +145,7 @@ def _confess(error: Exception) -> None:
 
 
 def _wants_trace() -> bool:
-    from schemas.settings import load_settings  # noqa: PLC0415 - takes longer to import than all of this
+    from schemas.settings_loading import load_settings  # noqa: PLC0415 - takes longer to import than all of this
 
     try:
         return load_settings().logs.level == "DEBUG"

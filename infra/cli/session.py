@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from health.logs import configure_logging
-from schemas.settings import load_settings
+from schemas.settings_loading import load_settings
 
 if TYPE_CHECKING:
     from schemas.settings import Settings

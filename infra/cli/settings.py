@@ -10,7 +10,8 @@ import click
 import msgspec
 
 from infra.cli.output import json_option, print_json
-from schemas.settings import load_settings, settings_file
+from schemas.settings import settings_file
+from schemas.settings_loading import load_settings
 from schemas.settings_table import SettingRow, describe_settings
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from schemas.settings import load_settings
+from schemas.settings_loading import load_settings
 from streams.app import run_worker
 
 

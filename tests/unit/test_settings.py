@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from schemas.errors import InvalidSettingsError
-from schemas.settings import load_settings
+from schemas.settings_loading import load_settings
 from schemas.settings_table import describe_settings
 
 if TYPE_CHECKING:
