@@ -3,64 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
-from models.answer import NO_TIER, Answer
+from models.answer import NO_TIER
 from models.breaker import BreakerState
 from models.calibration import Calibration
 from models.chain import Chain
-from models.local import LocalTier
 from models.prediction import Probabilities, TierFailedError, TierTimeoutError, TierUnavailableError
 from models.thresholds import Thresholds
 from schemas import settings
 from schemas.events import Outcome
+from tests.kit.scripted_tiers import GREETING, LABELS, OUTSIDE, REFUND, UNSURE, Scripted, ask, chain_of, outcomes, says
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
-LABELS = ("greeting", "refund")
-REFUND = (0.1, 0.85, 0.05)
-GREETING = (0.9, 0.05, 0.05)
-UNSURE = (0.45, 0.35, 0.2)
-OUTSIDE = (0.1, 0.1, 0.8)
-
-
-class Scripted:
-    """A tier that does what it is told."""
-
-    def __init__(self, name: str, answer: Callable[[Sequence[str]], Any]) -> None:
-        self.name = name
-        self.calls: list[list[str]] = []
-        self._answer = answer
-
-    async def classify(self, texts: Sequence[str]) -> Probabilities:
-        self.calls.append(list(texts))
-        answer = self._answer(texts)
-        if asyncio.iscoroutine(answer):
-            answer = await answer
-        if isinstance(answer, BaseException):
-            raise answer
-        return np.asarray(answer, np.float32)
-
-
-def says(*row: float) -> Callable[[Sequence[str]], Any]:
-    return lambda texts: [row] * len(texts)
-
-
-def chain_of(*tiers: Any, **limits: Any) -> Chain:
-    return Chain(tiers, LABELS, settings.Chain(**limits))
-
-
-async def ask(chain: Chain, *order: str, texts: Sequence[str] = ("hello",), escalate: bool = True) -> list[Answer]:
-    return await chain.classify(texts, order, escalate=escalate)
-
-
-def outcomes(answer: Answer) -> list[tuple[str, Outcome]]:
-    return [(attempt.tier, attempt.outcome) for attempt in answer.tried]
+    from collections.abc import Callable, Sequence
 
 
 async def test_every_answer_says_how_likely_out_of_scope_is() -> None:
@@ -284,68 +243,6 @@ async def test_a_probe_whose_caller_went_away_does_not_keep_the_tier_out() -> No
         await caller
     [answer] = await ask(chain, "first")
     assert outcomes(answer) == [("first", Outcome.ANSWERED)]
-
-
-class Gate:
-    """A model that answers once it is let."""
-
-    def __init__(self) -> None:
-        self.entered, self.opened = threading.Event(), threading.Event()
-
-    def predict(self, texts: Sequence[str]) -> Probabilities:
-        self.entered.set()
-        self.opened.wait(30)
-        return np.array([REFUND] * len(texts), np.float32)
-
-
-@pytest.fixture
-def gate() -> Iterator[Gate]:
-    gate = Gate()
-    yield gate
-    gate.opened.set()
-
-
-async def test_a_hung_model_is_busy_at_once_until_its_call_returns(gate: Gate) -> None:
-    now = [0.0]
-    tier = LocalTier("local", gate, hung_after_seconds=1.0, clock=lambda: now[0])
-    chain = chain_of(tier, tier_deadline_seconds=0.05, breaker_failures=100)
-    [answer] = await ask(chain, "local")
-    assert outcomes(answer) == [("local", Outcome.TIMEOUT)]
-
-    now[0] = 1.0
-    [answer] = await ask(chain, "local")
-    assert outcomes(answer) == [("local", Outcome.UNAVAILABLE)]
-    assert "has not returned" in (answer.tried[0].reason or "")
-
-    gate.opened.set()
-    while answer.tier != "local":
-        [answer] = await ask(chain, "local")
-    tier.close()
-
-
-async def test_the_event_loop_goes_on_while_a_model_works(gate: Gate) -> None:
-    tier = LocalTier("local", gate, hung_after_seconds=60)
-    asked = asyncio.create_task(ask(chain_of(tier, tier_deadline_seconds=30), "local"))
-    assert await asyncio.to_thread(gate.entered.wait, 30)
-    assert not asked.done()
-    gate.opened.set()
-    assert [answer.tier for answer in await asked] == ["local"]
-    tier.close()
-
-
-async def test_a_model_may_join_later_and_leave() -> None:
-    tier = LocalTier("local", hung_after_seconds=60)
-    chain = chain_of(tier)
-    [before] = await ask(chain, "local")
-    gate = Gate()
-    gate.opened.set()
-    tier.serve(gate)
-    [during] = await ask(chain, "local")
-    tier.unload("it was withdrawn")
-    [after] = await ask(chain, "local")
-    tier.close()
-    assert [before.tier, during.tier, after.tier] == [NO_TIER, "local", NO_TIER]
-    assert after.tried[0].reason == "it was withdrawn"
 
 
 class Heard:
