@@ -11,6 +11,7 @@ import msgspec
 from models.artefacts import prepared, whole
 from models.policy import NO_POLICY, Policy
 from models.prediction import TierUnavailableError
+from models.router import DISTILBERT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +26,7 @@ _FILE = "policy.json"
 _CORPUS, _EXAMPLES = "corpus", "examples"
 _DIGITS = 12
 
-_VERSION = 3
+_VERSION = 4
 """Raised whenever the same texts would teach otherwise."""
 
 
@@ -42,7 +43,7 @@ class Fitting:
     def policy(self) -> Policy:
         """Return the policy: one fitted to a corpus if there is any, else one for which examples were held out.
 
-        The fine-tuned tier is known to the former alone, for it may have learnt every example.
+        Of the fine-tuned tier, which may have learnt every example, the latter knows what its release says.
 
         Raises:
             UnavailableError: The encoder's weights are not installed.
@@ -59,14 +60,16 @@ class Fitting:
             else:
                 self._fit(corpus, {}).save(folder / _FILE)
 
-        return Policy.load(prepared(self._root, self._name(_EXAMPLES), make) / _FILE)
+        policy = Policy.load(prepared(self._root, self._name(_EXAMPLES), make) / _FILE)
+        tuned = self._preparation.tuned_tier()
+        return policy.joined(DISTILBERT, tuned) if tuned else policy
 
     def policy_by(self, corpus: Corpus) -> Policy:
         """Return the policy that a corpus's validation texts teach, which the fine-tuned tier was not trained on."""
 
         def make(folder: Path) -> None:
             try:
-                tuned: dict[str, Model] = {"distilbert": self._preparation.distilbert()}
+                tuned: dict[str, Model] = {DISTILBERT: self._preparation.distilbert()}
             except TierUnavailableError:
                 tuned = {}
             self._fit(corpus, tuned).save(folder / _FILE)

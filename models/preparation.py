@@ -9,14 +9,16 @@ import hashlib
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
 import onnxruntime
 
 from models import encoder, ngrams
 from models.artefacts import prepared, sha256_of, whole
-from models.distilbert import DistilbertModel
+from models.distilbert import TIER_FILE, DistilbertModel
 from models.encoder import Encoder, open_encoder
 from models.fitting import Fitting
 from models.lexical import LexicalModel
+from models.policy import TierPolicy
 from models.release import MANIFEST_FILE, read_release, release_name
 from models.rules import RulesModel
 from models.weights import weights_digest
@@ -125,6 +127,15 @@ class Preparation:
         if self._tuned.is_dir():
             read_release(self._tuned)
         return DistilbertModel(self._tuned, self._catalogue.labels, threads=self._threads)
+
+    def tuned_tier(self) -> TierPolicy | None:
+        """Return what the fine-tuned tier's release says of it; None where there is none, or it says nothing.
+
+        Raises:
+            msgspec.DecodeError: What it says is something else.
+        """
+        file = self._tuned / TIER_FILE
+        return msgspec.json.decode(file.read_bytes(), type=TierPolicy) if file.is_file() else None
 
     @cached_property
     def _lexical_name(self) -> str:

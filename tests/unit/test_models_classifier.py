@@ -9,16 +9,20 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from models.catalogue import Catalogue, Intent, default_catalogue_path
 from models.classifier import Classifier
-from models.policy import Policy
+from models.distilbert import TIER_FILE
+from models.policy import Policy, TierPolicy
 from models.preparation import prepare
-from models.router import route
+from models.release import Provenance, make_release
+from models.router import DISTILBERT, route
 from schemas.events import Outcome
 from schemas.settings import Settings
 from schemas.strategies import Strategy
+from tests.kit.word_release import write_release
 
 if TYPE_CHECKING:
     from models.breaker import BreakerState
@@ -189,6 +193,24 @@ async def test_a_damaged_fine_tuned_release_takes_one_tier_and_no_more(settings:
         await classifier.loaded()
         [answer] = await classifier.classify(["track my order"], QUALITY)
     assert [attempt.outcome for attempt in answer.tried] == [Outcome.UNAVAILABLE, Outcome.ANSWERED]
+
+
+async def test_a_release_says_from_when_on_a_text_is_out_of_scope(settings: Settings, tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    shutil.copytree(settings.state_folder, state)
+
+    def write(folder: Path) -> Provenance:
+        write_release(folder, [*CATALOGUE.labels, None])  # of a word that it does not know, it thinks a third
+        (folder / TIER_FILE).write_bytes(msgspec.json.encode(TierPolicy(accuracy=0.9, out_of_scope=0.3)))
+        return Provenance(catalogue=CATALOGUE.digest, code="0")
+
+    make_release(state / "models" / DISTILBERT, write)
+    async with Classifier(Settings(state_folder=state), CATALOGUE, share=False) as classifier:
+        await classifier.loaded()
+        known, unknown = await classifier.classify(["hello", "gibberish"], QUALITY)
+    assert (known.intent, known.tier) == ("order_status", DISTILBERT)
+    assert (unknown.intent, unknown.tier) == (None, DISTILBERT)
+    assert unknown.out_of_scope == pytest.approx(1 / 3, abs=0.01)
 
 
 async def test_another_catalogue_is_another_release(settings: Settings) -> None:
