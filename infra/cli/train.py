@@ -74,6 +74,7 @@ def command(
     settings = begin()
     require_torch()
     from models.training.distilbert import Training  # noqa: PLC0415 - imports torch
+    from models.training.policy import Targets  # noqa: PLC0415 - imports scipy
 
     chosen = load_catalogue(catalogue or settings.models.catalogue or default_catalogue_path())
     corpus = read_corpus(chosen, data)
@@ -91,6 +92,7 @@ def command(
             seed=seed,
             threads=settings.models.threads,
             observe=screen.show,
+            targets=Targets(out_of_scope_loss=settings.chain.out_of_scope_loss),
         )
         target = out or settings.state_folder / "models" / DISTILBERT_FOLDER
         manifest = make_release(target, lambda folder: training.write(folder, checkpoints, screen.say))
@@ -110,10 +112,10 @@ def _report(manifest: Manifest, target: Path, packed: Path | None, *, as_json: b
     for name, value in manifest.provenance.metrics.items():
         click.echo(f"{name:<24} {value:g}")
     click.echo(f"The release is in {target}.")
-
-
     if packed:
         click.echo(f"Packed for TorchServe, it is {packed}.")
+
+
 def _digest(*parts: object) -> str:
     """Return what names a training: another catalogue, text, number or seed is another one."""
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
