@@ -49,6 +49,16 @@ class BatchHistogram(Collector):
         self._lock = threading.Lock()
         registry.register(self)
 
+    @property
+    def edges(self) -> npt.NDArray[np.float64]:
+        """Return the buckets' upper bounds, but for the last bucket, which has none."""
+        return self._edges
+
+    def counts(self) -> dict[str, npt.NDArray[np.int64]]:
+        """Return how many values each bucket has counted, by label; shape (edges + 1,)."""
+        with self._lock:
+            return {label: series.counts.copy() for label, series in self._series.items()}
+
     def observe(self, values: npt.ArrayLike, label: str = "") -> None:
         """Count each of the values, any shape, in the bucket it belongs to.
 
