@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Self
 import msgspec
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from flags.rollouts.acts import UNDER_WAY
-from flags.rollouts.comparison import Comparison, SeenCorrection, SeenResult, rollout_of, since
+from flags.comparison import Comparison, SeenCorrection, SeenResult
+from flags.rollouts.acts import UNDER_WAY, rollout_of, since
 from flags.rollouts.status import judged, status_of
 from schemas.errors import UnavailableError
 from streams.clients import evidence_consumer_config
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from confluent_kafka import Message
 
-    from flags.rollouts.comparison import Since
+    from flags.comparison import Since
     from flags.rollouts.status import RolloutStatus
     from schemas.events import FlagChange
     from schemas.settings import Settings

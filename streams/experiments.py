@@ -16,8 +16,8 @@ from schemas.errors import UnavailableError
 from streams.evidence import EvidenceReader
 
 if TYPE_CHECKING:
+    from flags.comparison import Since
     from flags.experiments.status import ExperimentStatus
-    from flags.rollouts.comparison import Since
     from schemas.events import FlagChange
     from schemas.settings import Settings
     from streams.evidence import Followed

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 import structlog
 from confluent_kafka import KafkaException
 
-from flags.rollouts.comparison import since
+from flags.rollouts.acts import since
 from flags.rollouts.status import judged
 from schemas.errors import UnavailableError
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from flags.bucketing import BUCKETS
+from flags.comparison import Since
 from flags.edits import Edit
 from flags.errors import InvalidFlagError
-from flags.rollouts.comparison import Since
 from schemas.errors import UnknownFlagError
 from schemas.events import Experiment, Variant
 

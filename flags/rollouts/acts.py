@@ -6,10 +6,12 @@ has it, and resumes at the first step that is not below it.
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from flags.comparison import Since
 from flags.edits import Edit
 from flags.errors import InvalidFlagError
 from flags.validation import find_faults
@@ -37,6 +39,28 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 def share(flag: FlagChange) -> float:
     """Return for how many percent of the users whom no rule picks a flag is on."""
     return flag.rollout_percentage if flag.enabled and not flag.killed else 0.0
+
+
+def rollout_of(flag: FlagChange) -> Rollout:
+    """Return a flag's rollout.
+
+    Raises:
+        ValueError: It has none.
+    """
+    if flag.rollout is None:
+        raise ValueError(f"{flag.name} has no rollout.")
+    return flag.rollout
+
+
+def since(flag: FlagChange) -> Since:
+    """Return from where on a rollout's evidence counts.
+
+    Raises:
+        ValueError: The flag has none.
+    """
+    rollout = rollout_of(flag)
+    revision = rollout.entered_revision or flag.revision
+    return Since(flag.name, revision, dt.datetime.fromisoformat(rollout.entered_at).timestamp())
 
 
 def start(flag: FlagChange, plan: Plan, author: Author) -> Edit:

@@ -11,8 +11,7 @@ from flags.api.acting import read_asked
 from flags.api.preconditions import etag
 from flags.api.reading import answer_json
 from flags.api.requests import Query
-from flags.rollouts.acts import start
-from flags.rollouts.comparison import rollout_of
+from flags.rollouts.acts import rollout_of, start
 from flags.rollouts.requests import ACTS, PLANNED, read_plan
 from flags.rollouts.status import status_of
 from flags.rollouts.views import RolloutList, view_of

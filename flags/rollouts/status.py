@@ -14,7 +14,7 @@ from schemas.events import Rollout  # noqa: TC001 - msgspec reads it from here
 if TYPE_CHECKING:
     import datetime as dt
 
-    from flags.rollouts.comparison import Comparison
+    from flags.comparison import Comparison
     from schemas.events import FlagChange
 
 

@@ -9,8 +9,7 @@ import click
 
 from flags.acts import Author, acting_now, existing, latest
 from flags.errors import InvalidFlagError
-from flags.rollouts.acts import UNDER_WAY, start
-from flags.rollouts.comparison import rollout_of
+from flags.rollouts.acts import UNDER_WAY, rollout_of, start
 from flags.rollouts.requests import ACTS, read_plan
 from flags.rollouts.status import status_of
 from flags.rollouts.views import view_of

@@ -8,7 +8,8 @@ import pytest
 from pydantic import SecretStr
 
 from flags.api.blocking import BlockingCalls
-from flags.rollouts.comparison import Comparison, rollout_of, since
+from flags.comparison import Comparison
+from flags.rollouts.acts import rollout_of, since
 from flags.rollouts.routes import ROOT, RolloutRoutes
 from flags.rollouts.status import RolloutStatus, judged, status_of
 from schemas.access import Access

@@ -8,8 +8,8 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flags.rollouts import comparison as module
-from flags.rollouts.comparison import Comparison, SeenCorrection, SeenResult, Since, since
+from flags.comparison import Comparison, SeenCorrection, SeenResult, Since
+from flags.rollouts.acts import since
 from schemas.events import Attempt, FlagChange, Guardrail, Outcome, Result, Rollout, Timings
 
 if TYPE_CHECKING:

@@ -7,17 +7,13 @@ starts anew knows what the one before it knew. Memory is bounded: a correction c
 
 from __future__ import annotations
 
-import datetime as dt
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import mmh3
 import msgspec
 
 from flags.statistics.arm import Arm
 from schemas.events import Outcome, Timings
-
-if TYPE_CHECKING:
-    from schemas.events import FlagChange, Rollout
 
 REMEMBERED = 200_000
 _UNMATCHED = 20_000
@@ -61,28 +57,6 @@ class Since(NamedTuple):
     flag: str
     revision: int
     seconds: float
-
-
-def rollout_of(flag: FlagChange) -> Rollout:
-    """Return a flag's rollout.
-
-    Raises:
-        ValueError: It has none.
-    """
-    if flag.rollout is None:
-        raise ValueError(f"{flag.name} has no rollout.")
-    return flag.rollout
-
-
-def since(flag: FlagChange) -> Since:
-    """Return from where on a rollout's evidence counts.
-
-    Raises:
-        ValueError: The flag has none.
-    """
-    rollout = rollout_of(flag)
-    revision = rollout.entered_revision or flag.revision
-    return Since(flag.name, revision, dt.datetime.fromisoformat(rollout.entered_at).timestamp())
 
 
 class Comparison:
