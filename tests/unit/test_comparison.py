@@ -89,7 +89,7 @@ def test_an_answer_that_people_corrected_counts_once_however_many_did() -> None:
 
 
 def test_memory_for_corrections_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "REMEMBERED", 2)
+    monkeypatch.setattr("flags.comparison.REMEMBERED", 2)
     comparison = seen(
         [(result(1), 1.0), (result(2), 1.0), (result(3), 1.0), (correction(1), 2.0), (correction(3), 2.0)]
     )
