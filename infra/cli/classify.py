@@ -19,6 +19,7 @@ from infra.cli.output import json_option, print_json
 from infra.cli.session import begin
 from models.catalogue import default_catalogue_path, load_catalogue
 from models.classifier import Classifier
+from models.serving import Serving
 from schemas.cloudevents import decode_utterance
 from schemas.errors import InvalidEventError, UnavailableError
 from schemas.events import Result, Source, Timings, Utterance
@@ -80,7 +81,7 @@ async def _classify(settings: Settings, utterance: Utterance) -> Result:
     async with Classifier(settings, catalogue, share=False) as classifier:
         await classifier.loaded()
         begun = time.time()
-        decisions = await FlaggedClassifier(classifier, lambda: flags).decide([received])
+        decisions = await FlaggedClassifier(Serving(classifier), lambda: flags).decide([received])
     timings = Timings(queue_seconds=0.0, classify_seconds=time.time() - begun)
     return result_of(received, decisions[0], timings, None)
 
