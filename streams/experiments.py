@@ -1,6 +1,7 @@
 """Looks at the experiment under way: its results are read from the log, each look from where the last one ended.
 
-What was read stays in this process and nowhere else; whoever looks for the first time reads all of it.
+What was read stays in this process and nowhere else, and is bounded as `flags.comparison` says; whoever looks for the
+first time reads all of it.
 """
 
 from __future__ import annotations
@@ -54,6 +55,8 @@ class ExperimentEvidence:
             UnknownFlagError: It has none.
         """
         if not is_running(flag):
+            if self._followed is not None and self._followed.comparison.since.flag == flag.name:
+                self._followed = None  # what was read is of no more use
             return status_of(flag)
         deadline = time.monotonic() + patience_seconds
         if not self._turn.acquire(timeout=min(patience_seconds, threading.TIMEOUT_MAX)):

@@ -78,6 +78,7 @@ def test_an_experiment_from_its_start_to_its_conclusion(broker: str, prepared_mo
     assert (started["revision"], started["experiment"]["control"]) == (1, "usual")
     assert refusal(broker, "start", "another", *arms)[0] == REFUSED
     assert ask(broker, "status")["assessment"]["verdict"] == "NO WINNER YET"
+    assert [each["flag"] for each in ask(broker, "list")] == ["fast_enough"]
 
     worker = WorkerProcess(broker, state_folder=prepared_models, log_file=tmp_path / "worker.log")
     with worker, Ledger(broker) as ledger:
