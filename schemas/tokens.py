@@ -26,6 +26,7 @@ class Scope(enum.StrEnum):
     FLAGS_READ = "flags:read"
     FLAGS_WRITE = "flags:write"
     FEEDBACK_WRITE = "feedback:write"
+    CONSOLE_READ = "console:read"
 
 
 class Token(BaseModel):

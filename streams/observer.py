@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from flags.rollouts.decision import Verdict
+from streams.console.recent import OpenBreakers, RecentResults
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,12 +29,20 @@ class StreamObserver:
     Attributes:
         joined: Whether the group has given us an assignment, be it an empty one.
         partitions: Of the utterances, ours now.
+        lag: Records behind the end, by topic and partition, as last asked.
+        brown_out: Whether utterances are spared the dearer tiers.
+        recent: The last results.
+        breakers: Since when those are open that are.
     """
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
         self.joined = False
         self.partitions: tuple[int, ...] = ()
+        self.lag: Mapping[tuple[str, int], int] = {}
+        self.brown_out = False
+        self.recent = RecentResults()
+        self.breakers = OpenBreakers()
 
     # From the exchange.
 
@@ -75,12 +84,14 @@ class StreamObserver:
 
     def lagging(self, lag: Mapping[tuple[str, int], int]) -> None:
         """Show how far behind each partition is."""
+        self.lag = lag
         self._metrics.set_lag(lag)
 
     # From the agent.
 
     def answered(self, results: Sequence[Result]) -> None:
         """Count a batch's results."""
+        self.recent.note(results)
         chosen: dict[tuple[str, str], list[Result]] = defaultdict(list)
         for result in results:
             chosen[result.tier, result.strategy].append(result)
@@ -99,6 +110,7 @@ class StreamObserver:
 
     def browned_out(self, *, active: bool) -> None:
         """Show whether utterances are spared the dearer tiers."""
+        self.brown_out = active
         self._metrics.brown_out.set(active)
 
     def flag_evaluated(self, flag: str, variant: str, utterances: int) -> None:
@@ -148,6 +160,7 @@ class StreamObserver:
 
     def breaker_changed(self, name: str, state: BreakerState) -> None:
         """Show a breaker's state."""
+        self.breakers.changed(name, state)
         self._metrics.set_breaker(name, state.value)
 
     def cache_asked(self, level: str, hits: int, misses: int) -> None:
