@@ -331,7 +331,7 @@ class FlagChange(_Event, frozen=True, kw_only=True):
 
 
 class ModelRelease(_Event, frozen=True, kw_only=True):
-    """Which release of a model is to be served, on `intents.models.v1`."""
+    """A release of a model or of the catalogue, on `intents.models.v1`.
 
     Keyed by `name` it is the one to serve; keyed by `name/release` it is there to be served.
     """
