@@ -33,6 +33,9 @@ UNMATCHED = "unmatched"
 _CLIENT_LEFT = "499"
 """What nginx calls a request whose sender went away before there was an answer."""
 
+_EVENT_STREAM = "text/event-stream"
+"""Lasts for as long as somebody looks, which says nothing of how fast we are."""
+
 _SECURITY_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
@@ -48,21 +51,23 @@ def protect(app: web.Application, metrics: Metrics, settings: Web) -> None:
 
 
 def measure(metrics: Metrics) -> Middleware:
-    """Count and time each request by method, route template and status."""
+    """Count and time each request by method, route template and status; what never ends is not timed."""
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         method = request.method if request.method in hdrs.METH_ALL else "other"
         route = _route_template(request)
-        status = _CLIENT_LEFT
+        status, endless = _CLIENT_LEFT, False
         started = time.perf_counter()
         with metrics.http_requests_active.track_inprogress():
             try:
                 response = await handler(request)
                 status = str(response.status)
+                endless = response.content_type == _EVENT_STREAM
             finally:
                 metrics.http_requests.labels(method, route, status).inc()
-                metrics.http_request_seconds.labels(method, route).observe(time.perf_counter() - started)
+                if not endless:
+                    metrics.http_request_seconds.labels(method, route).observe(time.perf_counter() - started)
         return response
 
     return middleware

@@ -247,16 +247,17 @@ class Web(_Section):
     max_request_seconds: float = Field(10.0, gt=0, le=300, description="In which a request must have arrived.")
     max_connections: int = Field(768, ge=1, description="Open at once; one more is answered 503 and closed.")
     max_waiting_requests: int = Field(1_024, ge=1, description="More that wait to be classified are refused with 503.")
+    max_consoles: int = Field(16, ge=1, description="Open at once at this worker; one more is refused with 503.")
 
 
 class Access(_Section):
-    """Who may read and change flags, and correct answers, over HTTP."""
+    """Who may read and change flags, correct answers and see the console, over HTTP."""
 
     tokens: dict[str, Token] = Field(
         {},
         description="By their holder's name, each a `secret` and `scopes` (`flags:read`, `flags:write`, "
-        "`feedback:write`): JSON in the environment, `[access.tokens.NAME]` in the file; none: only callers on this "
-        "machine are let in.",
+        "`feedback:write`, `console:read`): JSON in the environment, `[access.tokens.NAME]` in the file; none: only "
+        "callers on this machine are let in.",
     )
 
     @field_validator("tokens")

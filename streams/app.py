@@ -24,6 +24,7 @@ from models.installer import ReleaseInstaller
 from models.served_releases import ServedReleases
 from models.serving import Serving
 from models.threads import DaemonThread
+from schemas.access import Access
 from streams.api import ClassifyRoute
 from streams.batcher import Batcher
 from streams.boot import StreamApp, serve
@@ -34,6 +35,9 @@ from streams.clients import (
     intake_consumer_config,
     transactional_producer_config,
 )
+from streams.console.feed import Feed
+from streams.console.routes import ConsoleRoutes
+from streams.console.sampler import Known, Sampler
 from streams.contract import contract_routes
 from streams.decide import FlaggedClassifier
 from streams.exchange import Exchange
@@ -211,7 +215,30 @@ class Worker:
         application.add_routes(classify.routes())
         application.add_routes(self._flags.routes.routes())
         application.add_routes(contract_routes())
+        self._console().mount(application)
         return application
+
+    def _console(self) -> ConsoleRoutes:
+        settings = self._settings
+        known = Known(
+            version=version("intentstream"),
+            worker_id=settings.worker.id,
+            metrics=self._metrics,
+            observer=self._observer,
+            state=self._state,
+            dependencies=lambda: self._checks.results,
+            classifier=lambda: self._serving.current,
+            workers=self._flags.workers.live,
+        )
+        sampler = Sampler(known)
+        return ConsoleRoutes(
+            access=Access(settings.access.tokens),
+            feed=Feed(sampler, self._observer, max_viewers=settings.web.max_consoles),
+            sampler=sampler,
+            known=known,
+            flags=lambda: self._flags.snapshot,
+            settings=settings,
+        )
 
     def _new_checks(self) -> DependencyChecks:
         dependencies: list[Dependency] = [

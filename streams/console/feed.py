@@ -1,0 +1,120 @@
+"""Has snapshots taken while anybody looks, and hands each to all who do: one picture, encoded once, for everyone.
+
+Who reads slowly gets the newest when they come for it, and misses those between; nobody waits for anybody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+import structlog
+
+from health.logs import describe_fault
+from schemas.errors import UnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from streams.console.sampler import Sampler
+
+_log = structlog.get_logger(__name__)
+
+
+class FeedObserver(Protocol):
+    """Who counts."""
+
+    def unexpected(self, guard: str) -> None:
+        """Count an error that only a guard which catches all has caught."""
+
+
+class Feed:
+    """The one feed of a worker. Belongs to the event loop that serves it.
+
+    Args:
+        sampler: Takes the snapshots.
+        observer: Counts.
+        max_viewers: At once; one more is refused.
+        every_seconds: From one snapshot to the next.
+
+    Attributes:
+        viewers: How many look.
+    """
+
+    def __init__(
+        self, sampler: Sampler, observer: FeedObserver, *, max_viewers: int, every_seconds: float = 1.0
+    ) -> None:
+        self.viewers = 0
+        self._sampler = sampler
+        self._observer = observer
+        self._max_viewers = max_viewers
+        self._every_seconds = every_seconds
+        self._sampling: asyncio.Task[None] | None = None
+        self._latest: bytes | None = None
+        self._news = asyncio.Condition()
+        self._closed = False
+
+    @contextmanager
+    def view(self) -> Iterator[AsyncIterator[bytes]]:
+        """Lend the feed: the history first, and then snapshots, as server-sent events.
+
+        Raises:
+            UnavailableError: As many look as may, or the worker is stopping.
+        """
+        if self._closed:
+            raise UnavailableError("The worker is stopping.")
+        if self.viewers >= self._max_viewers:
+            raise UnavailableError(f"{self.viewers} consoles of this worker are open already; close one.")
+        self.viewers += 1
+        if self._sampling is None:
+            self._sampling = asyncio.create_task(self._sample_for_ever(), name="console")
+        try:
+            yield self._events()
+        finally:
+            self.viewers -= 1
+            if not self.viewers:
+                self._stop()
+
+    async def close(self) -> None:
+        """Let everybody go, and nobody in."""
+        self._closed = True
+        self._stop()
+        async with self._news:
+            self._news.notify_all()
+
+    async def _events(self) -> AsyncIterator[bytes]:
+        yield encode_event("history", list(self._sampler.history))
+        seen: bytes | None = None
+        while True:
+            async with self._news:
+                await self._news.wait_for(lambda: self._closed or self._latest not in {None, seen})  # noqa: B023 - waited for here
+                seen = self._latest
+            if self._closed or seen is None:
+                return
+            yield seen
+
+    async def _sample_for_ever(self) -> None:
+        while True:
+            try:
+                latest = encode_event("snapshot", self._sampler.sample())
+            except Exception as error:  # noqa: BLE001 - the console's guard: its faults are its own; logged and counted
+                self._observer.unexpected("console")
+                _log.error("console_failed", **describe_fault(error))
+            else:
+                async with self._news:
+                    self._latest = latest
+                    self._news.notify_all()
+            await asyncio.sleep(self._every_seconds)
+
+    def _stop(self) -> None:
+        self._latest = None  # whoever comes later wants no old picture
+        if self._sampling is not None:
+            self._sampling.cancel()
+            self._sampling = None
+
+
+def encode_event(name: str, content: object) -> bytes:
+    """Return a server-sent event with JSON in it."""
+    return b"event: %s\ndata: %s\n\n" % (name.encode(), msgspec.json.encode(content))
