@@ -202,19 +202,16 @@ def test_one_that_is_damaged_leaves_in_place_what_serves_and_a_rollback_brings_i
 
 def test_one_that_is_not_in_the_store_serves_once_it_is(fleet: Fleet) -> None:
     release = fleet.pushed()
-    hidden = fleet.store / "hidden"
+    missing = fleet.copy_of(release) / "model.onnx"
+    content = missing.read_bytes()
+    missing.unlink()
     fleet.answer("promote", "distilbert", release)
-    fleet.wait_until_serving(release)
-    late = fleet.pushed()
-    content = {name: (fleet.copy_of(late) / name).read_bytes() for name in ("model.onnx",)}
-    fleet.copy_of(late).joinpath("model.onnx").unlink()
-    fleet.answer("promote", "distilbert", late)
     fleet.wait_until_behind("cannot be read")
-    assert not hidden.exists()
-    assert fleet.tier_of(LABELS[0]) == "distilbert"
-    (fleet.copy_of(late) / "model.onnx").write_bytes(content["model.onnx"])
-    fleet.wait_until_serving(late)
+    assert fleet.tier_of(LABELS[0]) in {"zero_shot", "rules"}
+    missing.write_bytes(content)
+    fleet.wait_until_serving(release)
     fleet.wait_until_in_line()
+    assert fleet.tier_of(LABELS[0]) == "distilbert"
 
 
 def test_an_edited_catalogue_is_served_by_zero_shot_and_leaves_out_what_was_trained_for_another(
