@@ -11,13 +11,19 @@ from confluent_kafka import KafkaException
 from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError, RedisError
 
-from schemas.errors import InvalidSettingsError, UnavailableError
+from models.store import reach_store
+from models.threads import DaemonThread
+from schemas.errors import IntentStreamError, InvalidSettingsError, UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from concurrent.futures import Future
 
     from confluent_kafka.admin import AdminClient
 
+
+_KAFKA_PORT = 9092
+"""Librdkafka's, where an address names none."""
 
 _UNUSABLE = (ValueError, OverflowError, FileNotFoundError, PermissionError)
 """What asyncpg raises over a DSN; its own ClientConfigurationError is a ValueError, too."""
@@ -28,13 +34,23 @@ class KafkaDependency:
 
     Not with `describe_cluster`: where a broker has just been fenced, and so names no brokers at all, librdkafka takes
     the answer for a parsing error without a code, and an assertion ends the process.
+
+    After a question without an answer, the next is not put before somebody listens at one of the addresses: while an
+    admin client has a question and no broker, librdkafka 2.13.2 connects without a pause, a thousand times a second.
+
+    Args:
+        admin: Asks.
+        servers: The addresses that `admin` knows, `host:port,…`.
+        timeout_seconds: For an answer.
     """
 
     name = "kafka"
 
-    def __init__(self, admin: AdminClient, *, timeout_seconds: float = 2.0) -> None:
+    def __init__(self, admin: AdminClient, servers: str, *, timeout_seconds: float = 2.0) -> None:
         self._admin = admin
+        self._addresses = [_address(server) for server in servers.split(",")]
         self._timeout_seconds = timeout_seconds
+        self._silent = False
 
     async def ask(self) -> str | None:
         """Ask for the cluster's metadata; Kafka tells no version.
@@ -42,16 +58,44 @@ class KafkaDependency:
         Raises:
             UnavailableError: No broker answered.
         """
+        if self._silent and not await self._is_somebody_there():
+            raise UnavailableError("Kafka: nobody listens at its addresses.")
+        self._silent = True
         try:
             metadata = await asyncio.to_thread(self._admin.list_topics, timeout=self._timeout_seconds)
         except KafkaException as error:
             raise UnavailableError(f"Kafka: {error.args[0].str()}") from error
         if not metadata.brokers:
             raise UnavailableError("Kafka: no broker is ready.")
+        self._silent = False
         return None
+
+    async def _is_somebody_there(self) -> bool:
+        """Knock at every address at once."""
+        knocks = (_is_listened_at(*address, self._timeout_seconds / 2) for address in self._addresses)
+        return any(await asyncio.gather(*knocks))
 
     async def close(self) -> None:
         """Do nothing: the client is its owner's."""
+
+
+def _address(server: str) -> tuple[str, int]:
+    """Return host and port of an address as librdkafka takes it, with or without protocol, brackets and port."""
+    host, _, port = server.strip().rpartition("://")[2].rpartition(":")
+    if not port.isdigit():
+        host, port = f"{host}:{port}" if host else port, str(_KAFKA_PORT)
+    return host.strip("[]"), int(port)
+
+
+async def _is_listened_at(host: str, port: int, seconds: float) -> bool:
+    """Return whether a connection is accepted there."""
+    try:
+        async with asyncio.timeout(seconds):
+            _, writer = await asyncio.open_connection(host, port)
+    except (OSError, TimeoutError):
+        return False
+    writer.close()
+    return True
 
 
 class RedisDependency:
@@ -118,6 +162,42 @@ class ModelServerDependency:
 
     async def close(self) -> None:
         """Do nothing: the connections are the tier's."""
+
+
+class ReleaseStoreDependency:
+    """The store of releases, asked whether its folder can be looked at.
+
+    On a thread of its own, for file systems may hang for ever; then it is not asked again before it has answered.
+
+    Args:
+        store: Its URL, as fsspec has them.
+    """
+
+    name = "release_store"
+
+    def __init__(self, store: str) -> None:
+        self._store = store
+        self._thread = DaemonThread("ask-store")
+        self._asked: Future[None] | None = None
+
+    async def ask(self) -> str | None:
+        """Look at it; stores tell no version.
+
+        Raises:
+            UnavailableError: It cannot be looked at.
+        """
+        if self._asked is not None and not self._asked.done():
+            raise UnavailableError("Release store: it has not answered an earlier question.")
+        self._asked = self._thread.submit(reach_store, self._store)
+        try:
+            await asyncio.wrap_future(self._asked)
+        except IntentStreamError as error:
+            raise UnavailableError(f"Release store: {error}") from error
+        return None
+
+    async def close(self) -> None:
+        """End the thread, once it has its answer."""
+        self._thread.shutdown()
 
 
 class PostgresDependency:

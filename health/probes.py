@@ -6,18 +6,16 @@ answers with less than all of its tiers or without its cache is ready, and says 
 
 from __future__ import annotations
 
-import http
 import math
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from health.checks import CheckResult, Status
+from health.report import Check, Report, component, report, report_checks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-CONTENT_TYPE = "application/health+json"
 
 STUCK_SECONDS = 15.0
 """A transaction takes milliseconds; one still under way after three of its timeouts says that nothing is answered."""
@@ -25,6 +23,9 @@ STUCK_SECONDS = 15.0
 
 STALE_SECONDS = 10.0
 """The flags' log is asked for its end every few seconds; after so long without an answer, changes may be missed."""
+
+ESSENTIAL = frozenset({"kafka"})
+"""The dependencies without which a worker does not make do."""
 
 
 class FlagsState(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,11 +35,17 @@ class FlagsState(msgspec.Struct, frozen=True, kw_only=True):
         revision: That decides.
         age_seconds: For how long newer ones might have been missed; infinite if the log was never read to its end.
         damaged: Flags whose newest record does not count; their last good state decides.
+        lag: Offsets of the log not read yet, as the broker said last; None: it never said.
+        overrides: What the environment says, by flag; it stands above the log.
+        warnings: What contradicts itself and how it is settled, a sentence each.
     """
 
     revision: int
     age_seconds: float
     damaged: frozenset[str] = frozenset()
+    lag: int | None = None
+    overrides: Mapping[str, bool] = {}
+    warnings: tuple[str, ...] = ()
 
 
 class WorkerState(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,6 +61,7 @@ class WorkerState(msgspec.Struct, frozen=True, kw_only=True):
         committing_seconds: How long the transaction under way has been so.
         flags: How well the flags are known; None: they are not followed.
         releases_behind: Why another release serves than was announced, by model.
+        loaded: Whether every tier has been loaded, or is known not to be there.
     """
 
     broker_reachable: bool
@@ -64,41 +72,67 @@ class WorkerState(msgspec.Struct, frozen=True, kw_only=True):
     committing_seconds: float = 0.0
     flags: FlagsState | None = None
     releases_behind: Mapping[str, str] = {}
-
-
-class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """A probe's answer.
-
-    Attributes:
-        http_status: 200, or 503 if the status is `fail`.
-        body: Of `application/health+json`.
-    """
-
-    http_status: int
-    body: dict[str, Any]
-
-    @property
-    def passes(self) -> bool:
-        """Say whether traffic may come."""
-        return self.http_status == http.HTTPStatus.OK
+    loaded: bool = True
 
 
 def live() -> Report:
     """Answer that the process runs: that it can say so is the proof."""
-    return _report(Status.PASS, {})
+    return report(Status.PASS, {})
 
 
 def ready(state: WorkerState) -> Report:
     """Answer whether sending this worker traffic makes sense."""
     reasons = _reasons_not_ready(state)
-    return _report(Status.FAIL, {"output": " ".join(reasons)}) if reasons else _report(Status.PASS, {})
+    return report(Status.FAIL, {"output": " ".join(reasons)}) if reasons else report(Status.PASS, {})
 
 
-def overall(state: WorkerState, dependencies: Mapping[str, CheckResult], *, version: str) -> Report:
+def startup(state: WorkerState) -> Report:
+    """Answer whether this worker has started: its models are there, whatever is away outside of it."""
+    loading = Status.PASS if state.loaded else Status.FAIL
+    joined = Status.PASS if state.assigned else Status.WARN
+    checks = {
+        "models:loaded": [component("models", loading, None if state.loaded else "The models are being loaded.")],
+        "intake:assignment": [
+            component("intake", joined, None if state.assigned else "The intake has no assignment yet.")
+        ],
+    }
+    if state.flags is not None:
+        checks["flags:changelog"] = [_flags(state.flags)]
+    return report_checks(checks)
+
+
+def dependencies(results: Mapping[str, CheckResult]) -> Report:
+    """Answer how each dependency was when it was last asked: `fail` if one is away that a worker cannot do without."""
+    return report_checks({f"{name}:availability": [_dependency(name, result)] for name, result in results.items()})
+
+
+def flags(state: FlagsState | None) -> Report:
+    """Answer how well the flags are known, and what stands above them."""
+    if state is None:
+        return report(Status.PASS, {"output": "The flags are not followed."})
+    changelog = _flags(state) | {
+        "ageSeconds": None if state.age_seconds == math.inf else round(state.age_seconds, 3),
+        "lagRecords": state.lag,
+        "damaged": sorted(state.damaged),
+    }
+    overrides = component("overrides", Status.PASS, flags=dict(sorted(state.overrides.items())))
+    contradictions = component(
+        "contradictions", Status.WARN if state.warnings else Status.PASS, " ".join(state.warnings) or None
+    )
+    return report_checks(
+        {
+            "flags:changelog": [changelog],
+            "flags:environment": [overrides],
+            "flags:contradictions": [contradictions],
+        }
+    )
+
+
+def overall(state: WorkerState, results: Mapping[str, CheckResult], *, version: str) -> Report:
     """Answer how this worker is: `fail` if it is not ready, `warn` if it makes do without something."""
     reasons = _reasons_not_ready(state)
     tiers = {f"tier:{name}": [_tier(name, able=able)] for name, able in state.tiers.items()}
-    checks = tiers | {f"{name}:availability": [_dependency(name, result)] for name, result in dependencies.items()}
+    checks = tiers | {f"{name}:availability": [_dependency(name, result)] for name, result in results.items()}
     if state.flags is not None:
         checks["flags:changelog"] = [_flags(state.flags)]
     checks["releases:log"] = [_releases(state.release, state.releases_behind)]
@@ -107,8 +141,8 @@ def overall(state: WorkerState, dependencies: Mapping[str, CheckResult], *, vers
     if state.release is not None:
         body["releaseId"] = state.release
     if reasons:
-        return _report(Status.FAIL, body | {"output": " ".join(reasons)})
-    return _report(Status.PASS if whole else Status.WARN, body)
+        return report(Status.FAIL, body | {"output": " ".join(reasons)})
+    return report(Status.PASS if whole else Status.WARN, body)
 
 
 def _reasons_not_ready(state: WorkerState) -> list[str]:
@@ -124,39 +158,36 @@ def _reasons_not_ready(state: WorkerState) -> list[str]:
     return [reason for reason, holds in reasons.items() if holds]
 
 
-def _tier(name: str, *, able: bool) -> dict[str, Any]:
-    return {"componentId": name, "componentType": "component", "status": Status.PASS if able else Status.WARN}
+def _tier(name: str, *, able: bool) -> Check:
+    return component(name, Status.PASS if able else Status.WARN)
 
 
-def _flags(flags: FlagsState) -> dict[str, Any]:
+def _flags(state: FlagsState) -> Check:
     """Describe the flags; old or damaged ones go on deciding, so it is a `warn` at most."""
-    check = {"componentId": "flags", "componentType": "component", "observedValue": flags.revision}
     reasons = []
-    if flags.age_seconds == math.inf:
+    if state.age_seconds == math.inf:
         reasons.append("The changelog has not been read to its end yet.")
-    elif flags.age_seconds > STALE_SECONDS:
-        reasons.append(f"Changes of the last {flags.age_seconds:.0f} s may be missing.")
-    if flags.damaged:
-        reasons.append(f"The newest record of {', '.join(sorted(flags.damaged))} does not count.")
-    if not reasons:
-        return check | {"observedUnit": "revision", "status": Status.PASS}
-    return check | {"observedUnit": "revision", "status": Status.WARN, "output": " ".join(reasons)}
+    elif state.age_seconds > STALE_SECONDS:
+        reasons.append(f"Changes of the last {state.age_seconds:.0f} s may be missing.")
+    if state.damaged:
+        reasons.append(f"The newest record of {', '.join(sorted(state.damaged))} does not count.")
+    status = Status.WARN if reasons else Status.PASS
+    return component("flags", status, " ".join(reasons) or None, observedValue=state.revision, observedUnit="revision")
 
 
-def _releases(release: str | None, behind: Mapping[str, str]) -> dict[str, Any]:
+def _releases(release: str | None, behind: Mapping[str, str]) -> Check:
     """Describe the releases; where one cannot serve, the one before it does, so it is a `warn` at most."""
-    check: dict[str, Any] = {"componentId": "releases", "componentType": "component", "observedValue": release}
-    if not behind:
-        return check | {"status": Status.PASS}
-    return check | {"status": Status.WARN, "output": " ".join(f"{model}: {why}" for model, why in behind.items())}
+    reasons = " ".join(f"{model}: {why}" for model, why in behind.items())
+    return component("releases", Status.WARN if behind else Status.PASS, reasons or None, observedValue=release)
 
 
-def _dependency(name: str, result: CheckResult) -> dict[str, Any]:
-    """Describe a dependency; one that is away degrades a worker and no more, so it is a `warn` at most here."""
-    check: dict[str, Any] = {
+def _dependency(name: str, result: CheckResult) -> Check:
+    """Describe a dependency; one that is away is a `warn`, but for those that a worker cannot do without."""
+    away = Status.FAIL if result.status is Status.FAIL and name in ESSENTIAL else Status.WARN
+    check: Check = {
         "componentId": name,
         "componentType": "datastore",
-        "status": Status.PASS if result.status is Status.PASS else Status.WARN,
+        "status": Status.PASS if result.status is Status.PASS else away,
         "since": result.since.isoformat(),
     }
     if result.checked_at is not None:
@@ -168,8 +199,3 @@ def _dependency(name: str, result: CheckResult) -> dict[str, Any]:
     if result.reason is not None:
         check["output"] = result.reason
     return check
-
-
-def _report(status: Status, body: dict[str, Any]) -> Report:
-    code = http.HTTPStatus.SERVICE_UNAVAILABLE if status is Status.FAIL else http.HTTPStatus.OK
-    return Report(http_status=code, body={"status": status} | body)

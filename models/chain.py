@@ -85,6 +85,19 @@ class Chain:
         """Return each tier's breaker as it stands."""
         return {name: breaker.state for name, breaker in self._breakers.items()}
 
+    def thresholds(self, fitted: Thresholds | None, *, escalate: bool) -> Thresholds:
+        """Return a tier's thresholds: those that the settings say, else those fitted, else the defaults."""
+        fitted = fitted or UNFITTED
+        sure, intent = self._limits.sure_confidence, self._limits.out_of_scope_confidence
+        if not escalate:
+            sure = 0.0
+        return Thresholds(
+            sure=fitted.sure if sure is None else sure,
+            intent=fitted.intent if intent is None else intent,
+            out_of_scope=fitted.out_of_scope,
+            calibration=fitted.calibration,
+        )
+
     async def classify(
         self,
         texts: Sequence[str],
@@ -108,27 +121,14 @@ class Chain:
             left = walk.left()
             if not len(left):
                 break
-            fitted = self._thresholds(thresholds.get(name), escalate=escalate)
+            fitted = self.thresholds(thresholds.get(name), escalate=escalate)
             async for rows, turn in self._turns(name, texts, left):
                 walk.record(rows, turn, fitted)
-                self._observer.tier_called(name, turn.attempt.outcome, len(rows), turn.attempt.seconds)
+                self._observer.tier_called(turn.attempt, len(rows))
         answers = walk.answers(self._labels)
         for tier, answered in walk.answered().items():
             self._observer.tier_answered(tier, answered)
         return answers
-
-    def _thresholds(self, fitted: Thresholds | None, *, escalate: bool) -> Thresholds:
-        """Return a tier's thresholds: those that the settings say, else those fitted, else the defaults."""
-        fitted = fitted or UNFITTED
-        sure, intent = self._limits.sure_confidence, self._limits.out_of_scope_confidence
-        if not escalate:
-            sure = 0.0
-        return Thresholds(
-            sure=fitted.sure if sure is None else sure,
-            intent=fitted.intent if intent is None else intent,
-            out_of_scope=fitted.out_of_scope,
-            calibration=fitted.calibration,
-        )
 
     async def _turns(self, name: str, texts: Sequence[str], left: Rows) -> AsyncIterator[tuple[Rows, Turn]]:
         """Give one tier the texts left over, in portions, until its deadline; what it has answered by then counts.

@@ -86,6 +86,7 @@ class Classifier:
         self._cache = AnswerCache(entries=settings.cache.local_entries, store=self._store, observer=told)
         self._chain = Chain(list(self._tiers.values()), catalogue.labels, settings.chain, observer=told)
         self._release = ""
+        self._tested: Mapping[str, str | None] = {}
         self._loading: asyncio.Task[None] | None = None
         self._loader = DaemonThread("load-models")
 
@@ -121,6 +122,11 @@ class Classifier:
         """Return the breakers of the tiers and, where answers are shared, of `redis`."""
         return self._chain.breakers | ({"redis": self._store.breaker} if self._store else {})
 
+    @property
+    def tested(self) -> Mapping[str, str | None]:
+        """Return what `faults` found last, by tier; None where nothing was wrong."""
+        return self._tested
+
     async def start(self) -> None:
         """Load the rules, so that every text has an answer from here on; the other tiers join when they are ready.
 
@@ -139,11 +145,8 @@ class Classifier:
 
     async def faults(self) -> dict[str, str]:
         """Put every local tier that is ready to the test, which warms it; return what is wrong, by tier."""
-        return {
-            name: fault
-            for name, tier in self._local.items()
-            if tier.ready and (fault := await self._fault(tier)) is not None
-        }
+        self._tested = {name: await self._fault(tier) for name, tier in self._local.items() if tier.ready}
+        return {name: fault for name, fault in self._tested.items() if fault is not None}
 
     async def close(self) -> None:
         """Stop loading, end the tiers' threads, let go of Redis."""
@@ -195,6 +198,16 @@ class Classifier:
     def apply(self, policy: Policy) -> None:
         """Decide the next texts by this policy."""
         self._policy, self._plans = policy, {}
+
+    def plan(self, route: Route) -> Plan:
+        """Return in which order a route's tiers are asked, and what each one's answer must have to stand."""
+        plan = self._plan(route)
+        return plan._replace(
+            thresholds={
+                name: self._chain.thresholds(plan.thresholds.get(name), escalate=route.escalate)
+                for name in plan.route.order
+            }
+        )
 
     def review_below(self, route: Route) -> float | None:
         """Return how sure an answer on this route must be to need no person; None where nothing is promised."""

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from models.breaker import BreakerState
-    from schemas.events import Outcome
+    from schemas.events import Attempt
 
 
 class Observer(Protocol):
     """Is told what happens, on the event loop; must neither block nor raise."""
 
-    def tier_called(self, tier: str, outcome: Outcome, texts: int, seconds: float) -> None:
+    def tier_called(self, attempt: Attempt, texts: int) -> None:
         """One tier's turn at a batch ended; `ANSWERED` also where it was unsure of some of its texts."""
 
     def tier_answered(self, tier: str, texts: int) -> None:
@@ -28,7 +28,7 @@ class Observer(Protocol):
 class Unobserved:
     """Listens to nothing."""
 
-    def tier_called(self, tier: str, outcome: Outcome, texts: int, seconds: float) -> None:
+    def tier_called(self, attempt: Attempt, texts: int) -> None:
         """Do nothing."""
 
     def tier_answered(self, tier: str, texts: int) -> None:

@@ -20,7 +20,7 @@ from models.release import MANIFEST_FILE, DamagedReleaseError, Manifest, read_ma
 from schemas.errors import IntentStreamError, UnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 _CHUNK_BYTES = 1 << 20
 _MOST_MANIFEST_BYTES = 1 << 20
@@ -122,8 +122,20 @@ def fetch_file(location: str, sha256: str, name: str) -> bytes:
     return content
 
 
-def prune(root: Path, kept: set[str]) -> None:
-    """Remove what was fetched and is not among those kept, by the digests of their manifests.
+def reach_store(store: str) -> None:
+    """Return if a store answers; it need not hold anything yet. Blocks, for as long as its file system does.
+
+    Raises:
+        InvalidLocationError: The URL cannot be used.
+        StoreUnavailableError: It does not answer.
+    """
+    system, root = _open(store)
+    with _failing_as("It cannot be looked at"):
+        system.exists(root)
+
+
+def prune(root: Path, is_kept: Callable[[str], bool]) -> None:
+    """Remove what was fetched and is not kept, by the digests of their manifests.
 
     What is being fetched stays, for another worker of this machine may be at it; what a killed one began, goes in time.
     """
@@ -131,7 +143,7 @@ def prune(root: Path, kept: set[str]) -> None:
         if folder.name.startswith(_FETCHING):
             left_over = time.time() - folder.stat().st_mtime > _LEFT_OVER_SECONDS
         else:
-            left_over = folder.name not in kept
+            left_over = not is_kept(folder.name)
         if left_over:
             shutil.rmtree(folder, ignore_errors=True)
 

@@ -12,7 +12,13 @@ from aiohttp import web
 from confluent_kafka import Consumer, Producer
 
 from health.checks import Dependency, DependencyChecks, Status
-from health.dependencies import KafkaDependency, ModelServerDependency, PostgresDependency, RedisDependency
+from health.dependencies import (
+    KafkaDependency,
+    ModelServerDependency,
+    PostgresDependency,
+    RedisDependency,
+    ReleaseStoreDependency,
+)
 from health.logs import configure_logging
 from health.metrics import Metrics
 from health.middleware import protect
@@ -45,6 +51,7 @@ from streams.flag_parts import FlagParts
 from streams.garbage import collect_seldom, keep_for_good
 from streams.intake import Intake
 from streams.lease import LeasedDecider
+from streams.model_view import models_state
 from streams.observer import StreamObserver
 from streams.publisher import Publisher
 from streams.releases import Releases
@@ -56,6 +63,7 @@ from streams.web import WebServer
 if TYPE_CHECKING:
     from faust.types import StreamT
 
+    from health.model_probe import ModelsState
     from models.catalogue import Catalogue
     from models.preparation import Announced
     from schemas.settings import Settings
@@ -119,6 +127,7 @@ class Worker:
         self._flags.show(self._metrics)
         self._side = SideLoop("decide")
         self._serving = self._new_serving()
+        self._models = Models(self._serving, self._side, self._metrics)
         self._checks = self._new_checks()
         self._brown_out = BrownOut(settings.intake.brown_out_after_seconds, self._observer)
         self._decider = FlaggedClassifier(self._serving, lambda: self._flags.snapshot, self._observer, self._brown_out)
@@ -145,7 +154,7 @@ class Worker:
             *self._flags.services,
             self._publisher,
             Codec(self._codec),
-            Models(self._serving, self._side, self._metrics),
+            self._models,
             self._releases,
         ]
         channel = self.app.new_channel(_CHANNEL_BATCHES)
@@ -202,6 +211,7 @@ class Worker:
                 version=version("intentstream"),
                 metrics=self._metrics,
                 worker_state=self._state,
+                models_state=self._models_state,
                 dependencies=lambda: self._checks.results,
             )
         )
@@ -242,10 +252,12 @@ class Worker:
 
     def _new_checks(self) -> DependencyChecks:
         dependencies: list[Dependency] = [
-            KafkaDependency(self._admin),
+            KafkaDependency(self._admin, self._settings.kafka_servers),
             RedisDependency(self._settings.redis_url),
             PostgresDependency(self._settings.postgres_dsn),
         ]
+        if store := self._settings.models.store:
+            dependencies.append(ReleaseStoreDependency(store))
         if remote := self._serving.current.remote:
             dependencies.append(ModelServerDependency(remote.name, self._probe_remote))
         return DependencyChecks(dependencies, self._metrics, interval_seconds=_CHECK_EVERY_SECONDS)
@@ -266,7 +278,11 @@ class Worker:
             committing_seconds=self._exchange.committing_seconds(),
             flags=self._flags.state,
             releases_behind=self._releases.behind,
+            loaded=self._models.settled,
         )
+
+    def _models_state(self) -> ModelsState:
+        return models_state(self._serving.current, self._decider, self._brown_out, self._observer.turns)
 
     def _broker_reachable(self) -> bool:
         return self._checks.results["kafka"].status is Status.PASS

@@ -110,8 +110,12 @@ class FlaggedClassifier:
 
     def tiers_wanted(self) -> tuple[str, ...]:
         """Return the tiers that the flags put into the chain for users nobody singled out."""
+        return self.usual_route().order
+
+    def usual_route(self) -> Route:
+        """Return the way of users nobody singled out."""
         flags = self._flags()
-        return _asker(flags, Experiments(flags), _NOBODY).way.route.order
+        return _asker(flags, Experiments(flags), _NOBODY).way.route
 
     async def decide(self, utterances: Sequence[Received]) -> list[Decision]:
         """Return one decision for each utterance, in their order; all by one release."""

@@ -112,7 +112,12 @@ class FlagParts:
         """Return how well the flags are known, for the probes."""
         follower = self._flags.follower
         return FlagsState(
-            revision=follower.snapshot.revision, age_seconds=follower.age_seconds, damaged=follower.damaged
+            revision=follower.snapshot.revision,
+            age_seconds=follower.age_seconds,
+            damaged=follower.damaged,
+            lag=follower.lag,
+            overrides=self._overrides,
+            warnings=follower.snapshot.warnings,
         )
 
     @property

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from flags.rollouts.decision import Verdict
+from health.tiers import RecentTurns
+from models.installer import MODELS
 from streams.console.recent import OpenBreakers, RecentResults
 
 if TYPE_CHECKING:
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from flags.rollouts.status import RolloutStatus
     from health.metrics import Metrics
     from models.breaker import BreakerState
-    from schemas.events import Outcome, Result
+    from schemas.events import Attempt, Result
     from streams.batches import Batch
 
 
@@ -33,6 +35,7 @@ class StreamObserver:
         brown_out: Whether utterances are spared the dearer tiers.
         recent: The last results.
         breakers: Since when those are open that are.
+        turns: How the tiers did lately.
     """
 
     def __init__(self, metrics: Metrics) -> None:
@@ -43,6 +46,7 @@ class StreamObserver:
         self.brown_out = False
         self.recent = RecentResults()
         self.breakers = OpenBreakers()
+        self.turns = RecentTurns()
 
     # From the exchange.
 
@@ -96,6 +100,7 @@ class StreamObserver:
         for result in results:
             chosen[result.tier, result.strategy].append(result)
         for (tier, strategy), group in chosen.items():
+            self.turns.answered(tier, len(group))
             self._metrics.model_selection.labels(tier, strategy).inc(len(group))
             queued = [result.timings.queue_seconds for result in group]
             self._metrics.queue_seconds.observe(queued, tier)
@@ -135,6 +140,26 @@ class StreamObserver:
         """Count that decisions waited until the flags were known to be the latest, or were made all the same."""
         self._metrics.lease_lapses.labels("renewed" if renewed else "unanswered").inc()
 
+    # From the releases.
+
+    def release_swapped(self, release: str) -> None:
+        """Show what answers from now on."""
+        self._metrics.release_swaps.inc()
+        self._metrics.release.info({"release": release})
+
+    def release_failed(self, model: str, code: str) -> None:
+        """Count that a release could not be brought into service."""
+        self._metrics.release_failures.labels(model, code).inc()
+
+    def releases_behind(self, models: Mapping[str, str]) -> None:
+        """Show for which models something else serves than was announced."""
+        for model in MODELS:
+            self._metrics.releases_behind.labels(model).set(model in models)
+
+    def release_record_refused(self) -> None:
+        """Count a record of the releases' log that is no release."""
+        self._metrics.release_records_refused.inc()
+
     # From the rollouts.
 
     def rollouts_judged(self, statuses: Sequence[RolloutStatus], behind_seconds: float) -> None:
@@ -150,10 +175,11 @@ class StreamObserver:
 
     # From the chain and the cache.
 
-    def tier_called(self, tier: str, outcome: Outcome, texts: int, seconds: float) -> None:
+    def tier_called(self, attempt: Attempt, texts: int) -> None:
         """Show how a tier's turn went."""
-        self._metrics.classify_seconds.observe([seconds], tier)
-        self._metrics.tier_turns.labels(tier, outcome.value).inc(texts)
+        self.turns.turned(attempt)
+        self._metrics.classify_seconds.observe([attempt.seconds], attempt.tier)
+        self._metrics.tier_turns.labels(attempt.tier, attempt.outcome.value).inc(texts)
 
     def tier_answered(self, tier: str, texts: int) -> None:
         """Need nothing: results are counted with their strategy."""

@@ -6,6 +6,7 @@ import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import structlog
 from mode import Service
 
 from models.breaker import BreakerState
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from models.serving import Serving
     from streams.rollouts import RolloutRunner
     from streams.side_loop import SideLoop
+
+
+_log = structlog.get_logger(__name__)
 
 
 class Checks(Service):
@@ -75,6 +79,9 @@ class Models(Service):
         serving: What answers.
         loop: Where it lives; stopped with it.
         metrics: Which show it.
+
+    Attributes:
+        settled: Whether every tier was loaded, or turned out not to be there, and put to the test.
     """
 
     def __init__(self, serving: Serving, loop: SideLoop, metrics: Metrics, **kwargs: Any) -> None:
@@ -83,6 +90,7 @@ class Models(Service):
         self._side = loop
         self._metrics = metrics
         self._settling: asyncio.Task[None] | None = None
+        self.settled = False
 
     async def on_start(self) -> None:
         """Load the rules."""
@@ -102,7 +110,11 @@ class Models(Service):
         self._side.stop()
 
     async def _settle(self) -> None:
-        await self._side.run(self._serving.current.loaded())
+        # Where another release takes over meanwhile, this one's loading is cancelled, and that one is loaded.
+        await asyncio.gather(self._side.run(self._serving.current.loaded()), return_exceptions=True)
+        for tier, fault in (await self._side.run(self._serving.current.faults())).items():
+            _log.warning("tier_fails_its_test", tier=tier, fault=fault)
+        self.settled = True
         keep_for_good()
 
 

@@ -11,7 +11,7 @@ import msgspec
 from flags.api import ofrep, views
 from flags.experiments.views import ExperimentList, ExperimentView
 from flags.rollouts.views import RolloutList, RolloutView
-from health.probes import CONTENT_TYPE as HEALTH_JSON
+from health.report import CONTENT_TYPE as HEALTH_JSON
 from infra.openapi.experiments import experiment_operations, experiment_schemas
 from infra.openapi.flags import flag_operations, flag_schemas
 from infra.openapi.operation import JSON, Answer, Operation, Schema, problems
@@ -26,7 +26,11 @@ _HEALTH = "Health"
 _HEALTH_SCHEMA: Schema = {
     "type": "object",
     "required": ["status"],
-    "properties": {"status": {"enum": ["pass", "warn", "fail"]}, "output": {"type": "string"}},
+    "properties": {
+        "status": {"enum": ["pass", "warn", "fail"]},
+        "output": {"type": "string"},
+        "checks": {"type": "object", "additionalProperties": {"type": "array", "items": {"type": "object"}}},
+    },
 }
 _TYPES: tuple[type, ...] = (
     Utterance,
@@ -110,6 +114,10 @@ def _health() -> list[Operation]:
         "/health": ("health", "How this worker is."),
         "/health/live": ("healthLive", "Whether it runs."),
         "/health/ready": ("healthReady", "Whether sending it traffic makes sense."),
+        "/health/startup": ("healthStartup", "Whether its models are loaded."),
+        "/health/models": ("healthModels", "How its tiers are, and who picks them."),
+        "/health/dependencies": ("healthDependencies", "How each of its dependencies is."),
+        "/health/flags": ("healthFlags", "How well it knows the flags."),
     }
     return [
         *(

@@ -57,8 +57,8 @@ class Heard:
         self.asked: list[tuple[str, int, int]] = []
         self.breakers: list[BreakerState] = []
 
-    def tier_called(self, tier: str, outcome: Outcome, texts: int, seconds: float) -> None:
-        raise AssertionError((tier, outcome, texts, seconds))
+    def tier_called(self, attempt: Attempt, texts: int) -> None:
+        raise AssertionError((attempt, texts))
 
     def tier_answered(self, tier: str, texts: int) -> None:
         raise AssertionError((tier, texts))

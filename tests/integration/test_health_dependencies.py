@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import socket
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient, ClusterMetadata
 
-from health.dependencies import KafkaDependency, PostgresDependency, RedisDependency
+from health.dependencies import KafkaDependency, PostgresDependency, RedisDependency, ReleaseStoreDependency
 from infra.embedded.ports import free_port
 from schemas.errors import InvalidSettingsError, UnavailableError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from health.checks import Dependency
     from infra.embedded.server import EmbeddedServer
 
@@ -23,7 +29,8 @@ def kafka_dependency(endpoint: str) -> KafkaDependency:
     quiet = logging.getLogger("tests.quiet")
     quiet.addHandler(logging.NullHandler())
     quiet.propagate = False
-    return KafkaDependency(AdminClient({"bootstrap.servers": endpoint}, logger=quiet), timeout_seconds=SECONDS)
+    admin = AdminClient({"bootstrap.servers": endpoint}, logger=quiet)
+    return KafkaDependency(admin, endpoint, timeout_seconds=SECONDS)
 
 
 async def asked(dependency: Dependency) -> str | None:
@@ -54,6 +61,56 @@ async def test_what_is_not_there_is_unavailable() -> None:
     ):
         with pytest.raises(UnavailableError):
             await asked(dependency)
+
+
+class SilentAdmin(AdminClient):
+    """An admin client that no broker answers."""
+
+    def __init__(self) -> None:
+        self.questions = 0
+
+    def list_topics(self, *_arguments: object, **_options: object) -> ClusterMetadata:
+        self.questions += 1
+        raise KafkaException(KafkaError(KafkaError._TRANSPORT))
+
+
+@pytest.mark.parametrize("server", ["{}", "PLAINTEXT://{}", "127.0.0.1:1,{}"])
+async def test_a_broker_that_did_not_answer_is_left_alone_until_somebody_listens(server: str) -> None:
+    admin, address = SilentAdmin(), f"127.0.0.1:{free_port()}"
+    kafka = KafkaDependency(admin, server.format(address), timeout_seconds=SECONDS)
+    for _ in range(3):
+        with pytest.raises(UnavailableError):
+            await kafka.ask()
+    assert admin.questions == 1
+    with socket.create_server(("127.0.0.1", int(address.rpartition(":")[2]))):
+        with pytest.raises(UnavailableError):
+            await kafka.ask()
+        assert admin.questions == 2
+
+
+async def test_a_store_answers_where_it_is_there_and_says_why_where_not(tmp_path: Path) -> None:
+    assert await asked(ReleaseStoreDependency(tmp_path.as_uri())) is None
+    with pytest.raises(UnavailableError, match="Release store"):
+        await asked(ReleaseStoreDependency("nowhere-known://releases"))
+
+
+async def test_a_store_that_hangs_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers, questions = threading.Event(), []
+
+    def hang(store: str) -> None:
+        questions.append(store)
+        answers.wait()
+
+    monkeypatch.setattr("health.dependencies.reach_store", hang)
+    store = ReleaseStoreDependency("memory://releases")
+    first = asyncio.ensure_future(store.ask())
+    await asyncio.sleep(0)
+    with pytest.raises(UnavailableError, match="earlier"):
+        await store.ask()
+    answers.set()
+    await first
+    await asked(store)
+    assert len(questions) == 2
 
 
 async def test_what_postgres_refuses_names_no_role_and_no_database(postgres_server: EmbeddedServer) -> None:

@@ -105,3 +105,47 @@ def test_health_describes_each_dependency() -> None:
         }
     ]
     assert body["checks"]["postgres:availability"][0]["output"] == "It did not answer within 2 s."
+
+
+def test_a_worker_has_started_when_its_models_are_loaded_whatever_is_away_outside() -> None:
+    loading = probes.startup(changed(loaded=False))
+    assert (loading.http_status, loading.body["checks"]["models:loaded"][0]["output"]) == (
+        503,
+        "The models are being loaded.",
+    )
+    alone = probes.startup(changed(broker_reachable=False, assigned=False))
+    assert (alone.http_status, alone.body["status"]) == (200, "warn")
+    assert probes.startup(WELL).body["status"] == "pass"
+
+
+@pytest.mark.parametrize(
+    ("results", "http_status", "status"),
+    [
+        ({"kafka": UP, "redis": UP}, 200, "pass"),
+        ({"kafka": UP, "redis": DOWN}, 200, "warn"),
+        ({"kafka": DOWN, "redis": UP}, 503, "fail"),
+        ({"kafka": CheckResult(status=Status.WARN, since=SINCE)}, 200, "warn"),
+    ],
+    ids=["all there", "no cache", "no broker", "not asked yet"],
+)
+def test_only_a_dependency_that_a_worker_cannot_do_without_makes_it_fail(
+    results: dict[str, CheckResult], http_status: int, status: str
+) -> None:
+    report = probes.dependencies(results)
+    assert (report.http_status, report.body["status"]) == (http_status, status)
+    assert report.body["checks"].keys() == {f"{name}:availability" for name in results}
+
+
+def test_the_flags_probe_says_what_decides_and_what_stands_above_it() -> None:
+    known = FlagsState(revision=7, age_seconds=1.25, lag=0, overrides={"caching": False}, warnings=("A against B.",))
+    report = probes.flags(known)
+    (changelog,) = report.body["checks"]["flags:changelog"]
+    assert (changelog["observedValue"], changelog["ageSeconds"], changelog["lagRecords"]) == (7, 1.25, 0)
+    assert report.body["checks"]["flags:environment"][0]["flags"] == {"caching": False}
+    assert (report.http_status, report.body["status"]) == (200, "warn")
+    assert report.body["checks"]["flags:contradictions"][0]["output"] == "A against B."
+
+
+def test_flags_that_were_never_read_have_no_age() -> None:
+    (changelog,) = probes.flags(FlagsState(revision=0, age_seconds=math.inf)).body["checks"]["flags:changelog"]
+    assert (changelog["status"], changelog["ageSeconds"], changelog["lagRecords"]) == ("warn", None, None)

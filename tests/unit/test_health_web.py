@@ -16,6 +16,7 @@ from structlog.testing import capture_logs
 
 from health.metrics import Metrics
 from health.middleware import protect
+from health.model_probe import ModelsState, RouterState, TierState
 from health.probes import WorkerState
 from health.routes import health_routes
 from schemas.errors import InvalidEventError, UnavailableError
@@ -33,6 +34,16 @@ WORDS = "planted words of a user"
 class Worker:
     def __init__(self) -> None:
         self.state = WorkerState(broker_reachable=True, assigned=True, tiers={"rules": True})
+        router = RouterState(
+            strategy="adaptive",
+            order=("rules",),
+            brown_out=False,
+            mix={"rules": 1.0},
+            window_seconds=300.0,
+            sure={"rules": 0.0},
+            out_of_scope={"rules": 1.0},
+        )
+        self.models = ModelsState(release="r1", tiers={"rules": TierState(wanted=True, missing=None)}, router=router)
         self.dependencies: dict[str, CheckResult] = {}
         self.metrics = Metrics("1.2.3")
 
@@ -54,6 +65,7 @@ async def client(worker: Worker) -> AsyncIterator[Client]:
             version="1.2.3",
             metrics=worker.metrics,
             worker_state=lambda: worker.state,
+            models_state=lambda: worker.models,
             dependencies=lambda: worker.dependencies,
         )
     )
@@ -72,7 +84,8 @@ async def client(worker: Worker) -> AsyncIterator[Client]:
 
 
 async def test_probes_answer_health_json(client: Client) -> None:
-    for path in ("/health", "/health/live", "/health/ready"):
+    for part in ("", "/live", "/ready", "/startup", "/models", "/dependencies", "/flags"):
+        path = f"/health{part}"
         response = await client.get(path)
         assert response.status == http.HTTPStatus.OK
         assert response.content_type == "application/health+json"

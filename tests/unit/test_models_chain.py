@@ -15,7 +15,7 @@ from models.chain import Chain
 from models.prediction import Probabilities, TierFailedError, TierTimeoutError, TierUnavailableError
 from models.thresholds import Thresholds
 from schemas import settings
-from schemas.events import Outcome
+from schemas.events import Attempt, Outcome
 from tests.kit.scripted_tiers import GREETING, LABELS, OUTSIDE, REFUND, UNSURE, Scripted, ask, chain_of, outcomes, says
 
 if TYPE_CHECKING:
@@ -253,9 +253,9 @@ class Heard:
         self.answered: dict[str, int] = {}
         self.breakers: list[tuple[str, BreakerState]] = []
 
-    def tier_called(self, tier: str, outcome: Outcome, texts: int, seconds: float) -> None:
-        assert seconds >= 0
-        self.called.append((tier, outcome, texts))
+    def tier_called(self, attempt: Attempt, texts: int) -> None:
+        assert attempt.seconds >= 0
+        self.called.append((attempt.tier, attempt.outcome, texts))
 
     def tier_answered(self, tier: str, texts: int) -> None:
         self.answered[tier] = self.answered.get(tier, 0) + texts

@@ -19,7 +19,7 @@ from models.policy import Policy, TierPolicy
 from models.preparation import prepare
 from models.release import Provenance, make_release
 from models.router import DISTILBERT, route
-from schemas.events import Outcome
+from schemas.events import Attempt, Outcome
 from schemas.settings import Settings
 from schemas.strategies import Strategy
 from tests.kit.word_release import write_release
@@ -57,10 +57,10 @@ class Turns:
     def __init__(self) -> None:
         self.asked: list[tuple[str, int]] = []
 
-    def tier_called(self, tier: str, outcome: Outcome, texts: int, seconds: float) -> None:
-        assert outcome
-        assert seconds >= 0
-        self.asked.append((tier, texts))
+    def tier_called(self, attempt: Attempt, texts: int) -> None:
+        assert attempt.outcome
+        assert attempt.seconds >= 0
+        self.asked.append((attempt.tier, texts))
 
     def tier_answered(self, tier: str, texts: int) -> None:
         """Do nothing."""
