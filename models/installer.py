@@ -16,7 +16,7 @@ from models.catalogue import load_catalogue
 from models.catalogue_release import CATALOGUE_FILE
 from models.distilbert import LABELS_FILE, check_labels
 from models.prediction import TierUnavailableError
-from models.release import CATALOGUE, DISTILBERT, DamagedReleaseError
+from models.release import CATALOGUE, DISTILBERT, DamagedReleaseError, release_name
 from models.served_releases import Installed, announced_of
 from models.store import InvalidLocationError, StoreUnavailableError, fetch_release, prune
 from models.threads import DaemonThread
@@ -166,7 +166,7 @@ class ReleaseInstaller:
         await self._fit(after, catalogue, faults)
         if _digests(after) != _digests(self._served.installed) or self._is_lame(after, faults):
             await self._swap(catalogue, after, faults)
-        else:
+        elif after != self._served.installed:  # the same, announced again
             self._served.keep(catalogue, after)
         return faults
 
@@ -248,10 +248,10 @@ class ReleaseInstaller:
                 self._news.set()  # the other may serve without it
             return
         await self._serving.replace(new)
-        self._served.keep(catalogue, after)
         _log.info("release_swapped", release=new.release)
         self._observer.release_swapped(new.release)
         self._settled()
+        self._served.keep(catalogue, after)
         await self._off_the_loop(self._prune)
 
     async def _what_is_wrong(
@@ -291,8 +291,7 @@ class ReleaseInstaller:
         """Keep what serves, and what a rollback would bring back."""
         kept = {each.record.sha256 for each in self._served.installed.values()}
         before = {name for each in self._served.installed.values() for name in each.record.previous[:1]}
-        kept |= {folder.name for folder in self._root.iterdir() if folder.name[:12] in before}
-        prune(self._root, kept)
+        prune(self._root, lambda digest: digest in kept or release_name(digest) in before)
 
     async def _off_the_loop(self, call: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, call)
