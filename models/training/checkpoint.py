@@ -31,8 +31,9 @@ class Progress(msgspec.Struct, kw_only=True):
         loss: Sum over this epoch's texts.
         right: This epoch's texts whose label was given, before each step.
         texts: This epoch's texts so far.
-        best_epoch: The epoch, from 1, whose weights are the best so far; 0: those before the first.
-        best_accuracy: Theirs on the validation texts; negative before there are any.
+        best_epoch: The epoch, from 1, whose weights are the best so far; 0: those before the first; -1: none yet.
+        best_loss: Theirs on the validation texts.
+        best_accuracy: Likewise.
         seconds: Spent so far, over all runs.
     """
 
@@ -40,8 +41,9 @@ class Progress(msgspec.Struct, kw_only=True):
     loss: float = 0.0
     right: int = 0
     texts: int = 0
-    best_epoch: int = 0
-    best_accuracy: float = -1.0
+    best_epoch: int = -1
+    best_loss: float = 0.0
+    best_accuracy: float = 0.0
     seconds: float = 0.0
 
 

@@ -42,7 +42,10 @@ class Labelled(NamedTuple):
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What fine-tuning came to: the best epoch, from 1, its validation accuracy, the epochs walked, the time taken."""
+    """What fine-tuning came to: the best epoch, from 1, its validation accuracy, the epochs walked, the time taken.
+
+    The best is the one with the least loss on the validation texts.
+    """
 
     best_epoch: int
     best_accuracy: float
@@ -95,7 +98,7 @@ class FineTuning:
         progress, best = load_checkpoint(
             self._folder, network=self._network, average=self._average, optimiser=self._optimiser
         )
-        if progress.best_accuracy < 0:
+        if progress.best_epoch < 0:
             best = self._begin(progress)
         saved = self._clock()
         while not self._over(progress):
@@ -141,7 +144,7 @@ class FineTuning:
         self._network.train()
         truth = torch.from_numpy(self._train.truth[batch.rows]).to(self._device.name)
         logits = logits_of(self._network, batch, self._device)
-        loss = torch.nn.functional.cross_entropy(logits, truth, label_smoothing=self._recipe.label_smoothing)
+        loss = self._loss(logits, truth)
         self._optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self._network.parameters(), self._recipe.gradient_norm)
@@ -154,16 +157,23 @@ class FineTuning:
         progress.seconds += self._clock() - before
         self._observe(self._seen(progress))
 
+    def _loss(self, logits: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.cross_entropy(logits, truth, label_smoothing=self._recipe.label_smoothing)
+
     def _judge(self, epoch: int, progress: Progress, best: Tensors) -> Tensors:
-        """Return the best weights so far, now that an epoch is over; of equals the later, which saw more."""
+        """Return the best weights so far, now that an epoch is over: those with the least loss.
+
+        Accuracy moves by a few texts between epochs, and picks by chance.
+        """
         before = self._clock()
         with self._average.in_place():
             logits = infer(self._network, self._validation.tokens, self._device)
-            accuracy = float((logits.argmax(axis=1) == self._validation.truth).mean())
+            loss = float(self._loss(torch.from_numpy(logits), torch.from_numpy(self._validation.truth)))
             progress.seconds += self._clock() - before
-            if accuracy < progress.best_accuracy:
+            if progress.best_epoch >= 0 and loss > progress.best_loss:
                 return best
-            progress.best_epoch, progress.best_accuracy = epoch, accuracy
+            progress.best_epoch, progress.best_loss = epoch, loss
+            progress.best_accuracy = float((logits.argmax(axis=1) == self._validation.truth).mean())
             return {name: tensor.detach().clone() for name, tensor in self._network.state_dict().items()}
 
     def _save(self, progress: Progress, best: Tensors) -> None:

@@ -12,7 +12,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         epochs: Walks over the training texts, unless validation ends it before.
-        patience_epochs: It ends after so many epochs without a better validation accuracy.
+        patience_epochs: It ends after so many epochs without a lower validation loss.
         batch_texts: Texts in a step.
         learning_rate: The last layer's, at its peak.
         layer_decay: What a layer's learning rate is of the next one's (Howard and Ruder 2018, arXiv 1801.06146).
