@@ -7,7 +7,8 @@ tiers and codes are ours; no id and no text ever becomes one.
 from __future__ import annotations
 
 import platform
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
 
 from prometheus_client import (
     CollectorRegistry,
@@ -22,9 +23,12 @@ from prometheus_client import (
 )
 
 from health.histogram import BatchHistogram
+from health.memory import memory_limit_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from health.lag import PartitionLag
 
 EDGES_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 """0.5 s is the objective for the p95; the long end is what an event waits after an outage."""
@@ -36,8 +40,27 @@ ROLLOUT_VERDICTS = ("promote", "hold", "rollback")
 BREAKER_STATES = ("closed", "half_open", "open")
 
 
+class Described(NamedTuple):
+    """A metric, for people and for what is held against the metrics there are."""
+
+    name: str
+    kind: str
+    labels: tuple[str, ...]
+    documentation: str
+
+    @property
+    def samples(self) -> tuple[str, ...]:
+        """Return the names of its samples, as queries have them."""
+        suffixes = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count"), "info": ("_info",)}
+        return tuple(self.name + suffix for suffix in suffixes.get(self.kind, ("",)))
+
+
 class Metrics:
-    """The metrics, by what they are about; each attribute is one of prometheus-client's or a `BatchHistogram`."""
+    """The metrics, by what they are about; each attribute is one of prometheus-client's or a `BatchHistogram`.
+
+    Attributes:
+        described: All of ours, in the order in which they were created.
+    """
 
     def __init__(self, version: str) -> None:
         """Create every metric at zero.
@@ -48,9 +71,11 @@ class Metrics:
         # They would be a second series for each, which no alert and no panel reads.
         disable_created_metrics()  # type: ignore[no-untyped-call]  # theirs has no types
         self.registry = CollectorRegistry()
+        self.described: list[Described] = []
         ProcessCollector(registry=self.registry)
         GCCollector(registry=self.registry)
-        self._info("intentstream_build", "What is running.", version=version, python=platform.python_version())
+        build = self._info("intentstream_build", "What is running.", "version", "python")
+        build.info({"version": version, "python": platform.python_version()})
         self._create_http()
         self._create_answers()
         self._create_stream()
@@ -61,22 +86,24 @@ class Metrics:
         """Return all of them in Prometheus' text format."""
         return generate_latest(self.registry)
 
-    def set_breaker(self, tier: str, state: str) -> None:
-        """Say which state a tier's breaker is in.
+    def watch_breaker(self, tier: str, state: Callable[[], str]) -> None:
+        """Have whoever reads the metrics ask which state a breaker is in: time alone makes an open one half-open.
 
-        Raises:
-            ValueError: It is none of `BREAKER_STATES`.
+        Args:
+            tier: Whose it is, or `redis`.
+            state: Returns one of `BREAKER_STATES`; must not wait.
         """
-        if state not in BREAKER_STATES:
-            raise ValueError(f"{state} is none of {', '.join(BREAKER_STATES)}.")
         for each in BREAKER_STATES:
-            self.breaker_state.labels(tier, each).set(each == state)
+            self.breaker_state.labels(tier, each).set_function(partial(_is, state, each))
 
-    def set_lag(self, messages: Mapping[tuple[str, int], int]) -> None:
+    def set_lag(self, lags: Mapping[tuple[str, int], PartitionLag]) -> None:
         """Say how far behind this worker is, by topic and partition; partitions it lost are no longer reported."""
-        self.lag_messages.clear()
-        for (topic, partition), lag in messages.items():
-            self.lag_messages.labels(topic, str(partition)).set(lag)
+        for gauge in (self.lag_messages, self.lag_seconds, self.committed_offset):
+            gauge.clear()
+        for (topic, partition), lag in lags.items():
+            self.lag_messages.labels(topic, str(partition)).set(lag.messages)
+            self.lag_seconds.labels(topic, str(partition)).set(lag.seconds)
+            self.committed_offset.labels(topic, str(partition)).set(lag.committed)
 
     def set_rollouts(self, rollouts: Iterable[tuple[str, int, float, str]], evidence_lag_seconds: float) -> None:
         """Show the rollouts that this worker runs, and no others.
@@ -98,12 +125,8 @@ class Metrics:
         self.http_requests = self._counter(
             "http_requests", "Requests answered, by route template.", "method", "route", "status"
         )
-        self.http_request_seconds = Histogram(
-            "http_request_duration_seconds",
-            "From the request's headers to the end of the answer.",
-            ["method", "route"],
-            registry=self.registry,
-            buckets=EDGES_SECONDS,
+        self.http_request_seconds = self._histogram(
+            "http_request_duration_seconds", "From the request's headers to the end of the answer.", "method", "route"
         )
         self.http_requests_active = self._gauge("http_requests_active", "Requests being answered.")
 
@@ -135,7 +158,10 @@ class Metrics:
         self.flags_damaged = self._gauge(
             "intentstream_flags_damaged", "Flags whose newest record does not count, until it is put back."
         )
-        self.release = Info("intentstream_release", "The model release that answers.", registry=self.registry)
+        self.flags_warnings = self._gauge(
+            "intentstream_flags_warnings", "Flags that contradict each other, and names in the environment of no flag."
+        )
+        self.release = self._info("intentstream_release", "The model release that answers.", "release")
         self.release_swaps = self._counter("intentstream_release_swaps", "Times that another release came to serve.")
         self.release_failures = self._counter(
             "intentstream_release_failures", "Releases that could not be brought into service.", "model", "code"
@@ -155,20 +181,15 @@ class Metrics:
         self.events_dead_lettered = self._counter(
             "intentstream_events_dead_lettered", "Records committed to the dead-letter topic.", "code"
         )
-        self.batch_events = BatchHistogram(
-            "intentstream_batch_events", "Records in a batch.", EDGES_EVENTS, self.registry
+        self.batch_events = self._batches("intentstream_batch_events", "Records in a batch.", edges=EDGES_EVENTS)
+        self.queue_seconds = self._batches(
+            "intentstream_queue_seconds", "From a record's timestamp to the start of classification.", "tier"
         )
-        self.queue_seconds = self._batch_seconds("queue", "From a record's timestamp to the start of classification.")
-        self.classify_seconds = self._batch_seconds("classify", "One tier's call on one batch.")
-        self.end_to_end_seconds = BatchHistogram(
-            "intentstream_end_to_end_seconds",
-            "From a record's timestamp to its result's commit.",
-            EDGES_SECONDS,
-            self.registry,
+        self.classify_seconds = self._batches("intentstream_classify_seconds", "One tier's call on one batch.", "tier")
+        self.end_to_end_seconds = self._batches(
+            "intentstream_end_to_end_seconds", "From a record's timestamp to its result's commit.", "tier"
         )
-        self.commit_seconds = BatchHistogram(
-            "intentstream_commit_seconds", "One batch's transaction.", EDGES_SECONDS, self.registry
-        )
+        self.commit_seconds = self._batches("intentstream_commit_seconds", "One batch's transaction.")
         self.commits = self._counter("intentstream_commits", "Transactions committed.")
         self.aborts = self._counter("intentstream_aborts", "Transactions aborted, by Kafka's error.", "reason")
         self.rebalances = self._counter("intentstream_rebalances", "Changes of this worker's partitions.")
@@ -181,11 +202,23 @@ class Metrics:
         )
         self.events_voided = self._counter("intentstream_events_voided", "Records in batches dropped unanswered.")
         self.lag_messages = self._gauge(
-            "intentstream_lag_messages", "Records behind the end of the partition.", "topic", "partition"
+            "intentstream_lag_messages", "Offsets whose answer is not committed yet.", "topic", "partition"
         )
+        self.lag_seconds = self._gauge(
+            "intentstream_lag_seconds", "For how long the first of them has waited, at most.", "topic", "partition"
+        )
+        self.committed_offset = self._gauge("intentstream_committed_offset", "The first of them.", "topic", "partition")
 
     def _create_worker(self) -> None:
         self.ready = self._gauge("intentstream_worker_ready", "1: the readiness probe says yes; 0: no.")
+        self.loop_lag_seconds = self._batches(
+            "intentstream_event_loop_lag_seconds", "How late an event loop was, looked at twice a second.", "loop"
+        )
+        self.memory_limit_bytes = self._gauge(
+            "intentstream_memory_limit_bytes",
+            "Memory that this process may use: its control group's, or the machine's.",
+        )
+        self.memory_limit_bytes.set(memory_limit_bytes())
         self.workers_live = self._gauge("intentstream_workers_live", "Workers heard of lately, this one included.")
         self.presence_records_refused = self._counter(
             "intentstream_presence_records_refused", "Records of the workers' topic that are no presence."
@@ -217,13 +250,30 @@ class Metrics:
         )
 
     def _counter(self, name: str, documentation: str, *labels: str) -> Counter:
+        self._describe(name, "counter", labels, documentation)
         return Counter(name, documentation, labels, registry=self.registry)
 
     def _gauge(self, name: str, documentation: str, *labels: str) -> Gauge:
+        self._describe(name, "gauge", labels, documentation)
         return Gauge(name, documentation, labels, registry=self.registry)
 
-    def _info(self, name: str, documentation: str, **values: str) -> None:
-        Info(name, documentation, registry=self.registry).info(values)
+    def _info(self, name: str, documentation: str, *said: str) -> Info:
+        self._describe(name, "info", said, documentation)
+        return Info(name, documentation, registry=self.registry)
 
-    def _batch_seconds(self, what: str, documentation: str) -> BatchHistogram:
-        return BatchHistogram(f"intentstream_{what}_seconds", documentation, EDGES_SECONDS, self.registry, label="tier")
+    def _histogram(self, name: str, documentation: str, *labels: str) -> Histogram:
+        self._describe(name, "histogram", labels, documentation)
+        return Histogram(name, documentation, labels, registry=self.registry, buckets=EDGES_SECONDS)
+
+    def _batches(
+        self, name: str, documentation: str, label: str | None = None, *, edges: Sequence[float] = EDGES_SECONDS
+    ) -> BatchHistogram:
+        self._describe(name, "histogram", () if label is None else (label,), documentation)
+        return BatchHistogram(name, documentation, edges, self.registry, label=label)
+
+    def _describe(self, name: str, kind: str, labels: Sequence[str], documentation: str) -> None:
+        self.described.append(Described(name, kind, tuple(labels), documentation))
+
+
+def _is(state: Callable[[], str], named: str) -> float:
+    return float(state() == named)

@@ -51,6 +51,7 @@ from streams.flag_parts import FlagParts
 from streams.garbage import collect_seldom, keep_for_good
 from streams.intake import Intake
 from streams.lease import LeasedDecider
+from streams.loop_lag import LoopLag
 from streams.model_view import models_state
 from streams.observer import StreamObserver
 from streams.publisher import Publisher
@@ -151,6 +152,7 @@ class Worker:
             self._flags.workers,  # first, and so last to stop: what still decides is still there
             WebServer(self._web_application(), settings.web),
             Checks(self._checks),
+            LoopLag(self._side, lambda seconds, loop: self._metrics.loop_lag_seconds.observe([seconds], loop)),
             *self._flags.services,
             self._publisher,
             Codec(self._codec),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from confluent_kafka import TopicPartition
@@ -37,6 +37,8 @@ class Batch:
         records: In fetch order, so in offset order within a partition. Raw bytes, undecoded.
         fetched_at: Unix time in seconds.
         count: How many fetches it holds.
+        answered: Who answered which of its records, for who measures: a tier's name, and the records' timestamps in
+            milliseconds. The agent fills it.
     """
 
     epoch: int
@@ -44,17 +46,20 @@ class Batch:
     records: Sequence[Message]
     fetched_at: float
     count: int = 1
+    answered: list[tuple[str, list[int]]] = field(default_factory=list)
+
+    def last_records(self) -> dict[tuple[str, int], Message]:
+        """Return the last record of each partition in the batch, by topic and partition."""
+        last = {(record.topic(), record.partition()): record for record in self.records}
+        return {
+            (topic, partition): record
+            for (topic, partition), record in last.items()
+            if topic is not None and partition is not None and record.offset() is not None
+        }
 
     def next_offsets(self) -> list[TopicPartition]:
         """Return, for each partition in the batch, the offset after its last record."""
-        last: dict[tuple[str | None, int | None], int | None] = {}
-        for record in self.records:
-            last[record.topic(), record.partition()] = record.offset()
-        return [
-            TopicPartition(topic, partition, offset + 1)
-            for (topic, partition), offset in last.items()
-            if topic is not None and partition is not None and offset is not None
-        ]
+        return [TopicPartition(*place, (record.offset() or 0) + 1) for place, record in self.last_records().items()]
 
 
 def join(batches: Sequence[Batch]) -> Batch:
@@ -67,4 +72,5 @@ def join(batches: Sequence[Batch]) -> Batch:
         records=[record for batch in batches for record in batch.records],
         fetched_at=batches[0].fetched_at,
         count=sum(batch.count for batch in batches),
+        answered=[answered for batch in batches for answered in batch.answered],
     )

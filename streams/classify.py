@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import structlog
@@ -104,14 +105,14 @@ class Classify:
     async def __call__(self, batch: Batch) -> list[Outgoing]:
         """Return what is to be written for a batch: a result or a dead letter for each of its records."""
         try:
-            return await self._answer(batch.records)
+            return await self._answer(batch.records, batch.answered)
         except Exception as error:  # noqa: BLE001 - the agent's guard: what nobody foresaw is looked for record by record
             self._observer.unexpected("classify_batch")
             _log.error("classify_batch_failed", records=len(batch.records), **describe_fault(error))
         outgoing = []
         for record in batch.records:
             try:
-                outgoing += await self._answer([record])
+                outgoing += await self._answer([record], batch.answered)
             except Exception as error:  # noqa: BLE001 - the record's guard: one must not hold up its partition
                 source = source_of(record)
                 self._observer.unexpected("classify_record")
@@ -120,7 +121,7 @@ class Classify:
                 outgoing.append(self._bury(record, fault))
         return outgoing
 
-    async def _answer(self, records: Sequence[Message]) -> list[Outgoing]:
+    async def _answer(self, records: Sequence[Message], answered: list[tuple[str, list[int]]]) -> list[Outgoing]:
         loop = asyncio.get_running_loop()
         requests, outgoing = await loop.run_in_executor(self._codec, self._decode, records)
         if not requests:
@@ -131,6 +132,7 @@ class Classify:
         decisions = await self._decider.decide([request.received for request in requests])
         results, encoded = await loop.run_in_executor(self._codec, self._encode, requests, decisions, begun)
         self._observer.answered(results)
+        answered += _by_tier(requests, results)
         return outgoing + encoded
 
     # On the codec's thread.
@@ -191,6 +193,14 @@ class Classify:
             time_text=timestamp(time.time()),
         )
         return Outgoing(DEAD_LETTERS, value, key, ANY_PARTITION, reasons)
+
+
+def _by_tier(requests: Sequence[Request], results: Sequence[Result]) -> list[tuple[str, list[int]]]:
+    """Return the timestamps, in milliseconds, of the records that each tier answered."""
+    timestamps: defaultdict[str, list[int]] = defaultdict(list)
+    for request, result in zip(requests, results, strict=True):
+        timestamps[result.tier].append(request.record.timestamp()[1])
+    return list(timestamps.items())
 
 
 def _waited(record: Message, now: float) -> float:

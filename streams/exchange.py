@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import structlog
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
+from health.lag import Progress
 from schemas.errors import UnavailableError
 from streams.batches import Batch
 from streams.transactions import CALL_SECONDS, Transactions, TransactionsObserver
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from confluent_kafka import Producer
 
+    from health.lag import PartitionLag
     from streams.batches import Outgoing
 
 _log = structlog.get_logger(__name__)
@@ -107,6 +109,7 @@ class Exchange:
         self._fence = threading.Lock()
         self._in_flight = 0
         self._landed = threading.Condition()
+        self._progress = Progress()
 
     def open(self) -> None:
         """Join the group.
@@ -169,6 +172,7 @@ class Exchange:
                     self._committing_since = None
                     if committed:
                         self._due += batch.count
+                        self._note_progress(batch)
                     else:
                         self._open_epoch()
         finally:
@@ -189,17 +193,17 @@ class Exchange:
                 self._open_epoch()
         self._land(batch)
 
-    def lag(self) -> dict[tuple[str, int], int]:
-        """Return how many records each of our partitions has beyond what was fetched, as far as is known locally."""
+    def lag(self) -> dict[tuple[str, int], PartitionLag]:
+        """Return how far each of our partitions is behind its end, as far as is known locally."""
         consumer = self._consumer
         if consumer is None:
             return {}
-        lag = {}
+        known = {}
         for position in consumer.position(consumer.assignment()):
             _, high = consumer.get_watermark_offsets(position, cached=True) or (0, -1)
             if high >= 0 and position.offset >= 0:
-                lag[position.topic, position.partition] = max(0, high - position.offset)
-        return lag
+                known[position.topic, position.partition] = position.offset, high
+        return self._progress.lag(known)
 
     def committing_seconds(self) -> float:
         """Return how long the transaction under way has been so; 0 if there is none. From any thread."""
@@ -241,6 +245,10 @@ class Exchange:
             self._open_epoch()
         self._observer.voided(len(batch.records))
         return True
+
+    def _note_progress(self, batch: Batch) -> None:
+        for place, record in batch.last_records().items():
+            self._progress.committed(place, (record.offset() or 0) + 1, record.timestamp()[1])
 
     def _land(self, batch: Batch) -> None:
         with self._landed:
@@ -294,6 +302,7 @@ class Exchange:
     def _on_lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         with self._fence:
             self._open_epoch()
+            self._progress.forget((partition.topic, partition.partition) for partition in partitions)
         self._show_assignment(consumer, gone=partitions)
 
     def _show_assignment(self, consumer: Consumer, gone: list[TopicPartition]) -> None:

@@ -136,6 +136,7 @@ class FlagParts:
         follower = self._flags.follower
         metrics.flags_age_seconds.set_function(lambda: follower.age_seconds)
         metrics.flags_lag_records.set_function(lambda: math.nan if follower.lag is None else follower.lag)
+        metrics.flags_warnings.set_function(lambda: len(follower.snapshot.warnings))
         metrics.flags_damaged.set_function(lambda: len(follower.damaged))
         metrics.workers_live.set_function(lambda: len(self.workers.live()))
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from faust.types import ChannelT
 
+    from health.lag import PartitionLag
     from schemas.settings import Intake as IntakeSettings
     from streams.batches import Batch, Outgoing
     from streams.exchange import Exchange
@@ -49,8 +50,8 @@ _RETRY_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0)
 class IntakeObserver(Protocol):
     """Who wants to know how far behind the intake is, and what it survived."""
 
-    def lagging(self, lag: dict[tuple[str, int], int]) -> None:
-        """Show the records not fetched yet, by topic and partition."""
+    def lagging(self, lag: dict[tuple[str, int], PartitionLag]) -> None:
+        """Show what is not answered yet, by topic and partition."""
 
     def unexpected(self, guard: str) -> None:
         """Count an error that only a guard which catches all has caught."""

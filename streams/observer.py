@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from confluent_kafka import TopicPartition
 
     from flags.rollouts.status import RolloutStatus
+    from health.lag import PartitionLag
     from health.metrics import Metrics
     from models.breaker import BreakerState
     from schemas.events import Attempt, Result
@@ -58,11 +59,11 @@ class StreamObserver:
     def committed(self, batch: Batch, seconds: float) -> None:
         """Count a batch that was answered, and time each of its records from end to end."""
         now_ms = time.time() * 1000
-        waited = [now_ms - record.timestamp()[1] for record in batch.records]
         self._metrics.commits.inc()
-        self._metrics.events_out.inc(len(waited))
+        self._metrics.events_out.inc(len(batch.records))
         self._metrics.commit_seconds.observe([seconds])
-        self._metrics.end_to_end_seconds.observe(np.divide(waited, 1000))
+        for tier, timestamps_ms in batch.answered:
+            self._metrics.end_to_end_seconds.observe((now_ms - np.array(timestamps_ms)) / 1000, tier)
 
     def aborted(self, reason: str) -> None:
         """Count a transaction that was taken back."""
@@ -86,9 +87,9 @@ class StreamObserver:
 
     # From the intake.
 
-    def lagging(self, lag: Mapping[tuple[str, int], int]) -> None:
+    def lagging(self, lag: Mapping[tuple[str, int], PartitionLag]) -> None:
         """Show how far behind each partition is."""
-        self.lag = lag
+        self.lag = {place: behind.messages for place, behind in lag.items()}
         self._metrics.set_lag(lag)
 
     # From the agent.
@@ -187,7 +188,6 @@ class StreamObserver:
     def breaker_changed(self, name: str, state: BreakerState) -> None:
         """Show a breaker's state."""
         self.breakers.changed(name, state)
-        self._metrics.set_breaker(name, state.value)
 
     def cache_asked(self, level: str, hits: int, misses: int) -> None:
         """Count a batch's questions to a level of the cache."""

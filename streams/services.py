@@ -99,6 +99,8 @@ class Models(Service):
         self._metrics.release.info({"release": first.release})
         for name in first.tiers:
             self._metrics.model_health.labels(name).set_function(partial(_is_healthy, self._serving, name))
+        for name in first.breakers:
+            self._metrics.watch_breaker(name, partial(_breaker, self._serving, name))
         self._settling = asyncio.create_task(self._settle(), name="settle-models")
 
     async def on_stop(self) -> None:
@@ -116,6 +118,11 @@ class Models(Service):
             _log.warning("tier_fails_its_test", tier=tier, fault=fault)
         self.settled = True
         keep_for_good()
+
+
+def _breaker(serving: Serving, name: str) -> str:
+    """Return the state of a tier's breaker, or of `redis`'s."""
+    return serving.current.breakers[name].value
 
 
 def _is_healthy(serving: Serving, tier: str) -> float:

@@ -83,7 +83,7 @@ class Readings:
                 dead_letters=_by(metrics.events_dead_lettered, "code"),
                 unexpected=_sum(metrics.unexpected_errors),
                 cache={layer: (hits.get(layer, 0.0), misses.get(layer, 0.0)) for layer in hits.keys() | misses.keys()},
-                end_to_end=metrics.end_to_end_seconds.counts().get(""),
+                end_to_end=_together(metrics.end_to_end_seconds.counts()),
                 tiers=metrics.classify_seconds.counts(),
             )
         )
@@ -119,6 +119,11 @@ def quantile(histogram: BatchHistogram, now: Buckets | None, then: Buckets | Non
         return float(edges[-1])
     low, below = (edges[bucket - 1], cumulated[bucket - 1]) if bucket else (0.0, 0)
     return float(low + (edges[bucket] - low) * (rank - below) / (cumulated[bucket] - below))
+
+
+def _together(tiers: Mapping[str, Buckets]) -> Buckets | None:
+    """Return the buckets of all tiers as one; None where nothing was ever counted."""
+    return np.sum(list(tiers.values()), axis=0) if tiers else None
 
 
 def _by(counter: Counter, label: str, **among: tuple[str, ...]) -> dict[str, float]:

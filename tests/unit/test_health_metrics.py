@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import psutil
 import pytest
 from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client.parser import text_string_to_metric_families
 
 from health.histogram import BatchHistogram
-from health.metrics import EDGES_SECONDS, Metrics
+from health.lag import PartitionLag
+from health.metrics import BREAKER_STATES, EDGES_SECONDS, Metrics
 
 
 @pytest.fixture
@@ -52,26 +54,35 @@ def test_durations_can_be_held_against_half_a_second(metrics: Metrics) -> None:
     assert value(metrics, "intentstream_queue_seconds_bucket", tier="rules", le="0.5") == 2
 
 
-def test_a_breaker_is_in_one_state_at_a_time(metrics: Metrics) -> None:
-    metrics.set_breaker("distilbert", "open")
-    metrics.set_breaker("distilbert", "closed")
-    states = {
-        state: value(metrics, "intentstream_breaker_state", tier="distilbert", state=state)
-        for state in ("closed", "half_open", "open")
-    }
-    assert states == {"closed": 1, "half_open": 0, "open": 0}
-
-
-def test_a_breaker_state_that_does_not_exist_is_refused(metrics: Metrics) -> None:
-    with pytest.raises(ValueError, match="ajar"):
-        metrics.set_breaker("distilbert", "ajar")
+def test_a_breaker_is_in_the_one_state_that_it_is_in_when_somebody_looks(metrics: Metrics) -> None:
+    states = ["closed"]
+    metrics.watch_breaker("distilbert", lambda: states[-1])
+    for state in BREAKER_STATES:
+        states.append(state)
+        shown = {
+            each: value(metrics, "intentstream_breaker_state", tier="distilbert", state=each) for each in BREAKER_STATES
+        }
+        assert shown == {each: float(each == state) for each in BREAKER_STATES}
 
 
 def test_the_lag_of_a_lost_partition_is_not_reported_any_more(metrics: Metrics) -> None:
-    metrics.set_lag({("t", 0): 7, ("t", 1): 8})
-    metrics.set_lag({("t", 1): 9})
-    assert value(metrics, "intentstream_lag_messages", topic="t", partition="0") is None
-    assert value(metrics, "intentstream_lag_messages", topic="t", partition="1") == 9
+    metrics.set_lag({("t", 0): PartitionLag(7, 0.5, 93), ("t", 1): PartitionLag(8, 0.5, 92)})
+    metrics.set_lag({("t", 1): PartitionLag(9, 1.5, 91)})
+    for name, expected in {"lag_messages": 9, "lag_seconds": 1.5, "committed_offset": 91}.items():
+        assert value(metrics, f"intentstream_{name}", topic="t", partition="0") is None
+        assert value(metrics, f"intentstream_{name}", topic="t", partition="1") == expected
+
+
+def test_every_metric_is_described(metrics: Metrics) -> None:
+    assert {each.name for each in metrics.described} == {
+        each.name for each in metrics.registry.collect() if not each.name.startswith(("process_", "python_"))
+    }
+
+
+def test_memory_is_held_against_what_there_may_be(metrics: Metrics) -> None:
+    limit = value(metrics, "intentstream_memory_limit_bytes")
+    assert limit is not None
+    assert 2**20 < limit <= psutil.virtual_memory().total
 
 
 def test_a_batch_is_counted_as_its_values_one_by_one_would_be() -> None:

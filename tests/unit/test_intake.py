@@ -15,6 +15,8 @@ from streams.intake import Intake
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from health.lag import PartitionLag
+
 MAX_RECORDS = 10
 
 
@@ -38,7 +40,7 @@ class HeldExchange:
 class Counted(list[str]):
     """An observer that remembers which guards caught something."""
 
-    def lagging(self, lag: dict[tuple[str, int], int]) -> None: ...
+    def lagging(self, lag: dict[tuple[str, int], PartitionLag]) -> None: ...
 
     def unexpected(self, guard: str) -> None:
         self.append(guard)
