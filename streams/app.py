@@ -48,9 +48,9 @@ from streams.contract import contract_routes
 from streams.decide import FlaggedClassifier
 from streams.exchange import Exchange
 from streams.flag_parts import FlagParts
+from streams.fleet.lease import LeasedDecider
 from streams.garbage import collect_seldom, keep_for_good
 from streams.intake import Intake
-from streams.lease import LeasedDecider
 from streams.loop_lag import LoopLag
 from streams.model_view import models_state
 from streams.observer import StreamObserver

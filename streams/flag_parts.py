@@ -19,18 +19,18 @@ from flags.writer import Writer
 from health.probes import FlagsState
 from schemas.events import Presence
 from streams.clients import client_config, election_consumer_config, presence_producer_config
-from streams.election import Election
 from streams.evidence import EvidenceReader, judge_now
 from streams.experiments import ExperimentEvidence
 from streams.flag_routes import FlagRoutes
 from streams.flagging import Flags
-from streams.lease import Lease, lease_clock
-from streams.presence import DELIVERY_MS, PresencePublisher
+from streams.fleet.election import Election
+from streams.fleet.lease import Lease, lease_clock
+from streams.fleet.presence import DELIVERY_MS, PresencePublisher
+from streams.fleet.workers import BEATS, Workers
 from streams.results import timestamp
 from streams.rollouts import RolloutRunner
 from streams.services import Rollouts
 from streams.topics import DEAD_LETTERS, FLAGS, FLAGS_AUDIT, WORKERS
-from streams.workers import BEATS, Workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable

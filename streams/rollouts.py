@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from flags.rollouts.controller import Controller
     from flags.rollouts.status import RolloutStatus
     from schemas.events import FlagChange
-    from streams.election import Election
     from streams.evidence import EvidenceReader
+    from streams.fleet.election import Election
 
 _log = structlog.get_logger(__name__)
 

@@ -25,8 +25,8 @@ from schemas.events import FlagChange, Guardrail
 from schemas.settings import Kafka, Settings
 from schemas.settings import Worker as WorkerSettings
 from streams.clients import client_config, election_consumer_config
-from streams.election import Election
 from streams.evidence import EvidenceReader, judge_now
+from streams.fleet.election import Election
 from streams.rollouts import RolloutRunner
 from streams.topics import DEAD_LETTERS, FLAGS, FLAGS_AUDIT
 from tests.kit.brokers import create_our_topics, running_broker

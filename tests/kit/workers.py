@@ -15,9 +15,9 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from flags.clients import follower_config
 from flags.log_reader import LogReader
 from schemas.events import Presence
-from streams.presence import PresencePublisher
+from streams.fleet.presence import PresencePublisher
+from streams.fleet.workers import BEATS, Workers
 from streams.results import timestamp
-from streams.workers import BEATS, Workers
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

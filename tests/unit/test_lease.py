@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from streams.lease import Lease, LeasedDecider
+from streams.fleet.lease import Lease, LeasedDecider
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,7 +48,7 @@ class Broker:
 
 @pytest.fixture
 def broker(monkeypatch: pytest.MonkeyPatch) -> Broker:
-    monkeypatch.setattr("streams.lease._PATIENCE_SECONDS", 0.01)
+    monkeypatch.setattr("streams.fleet.lease._PATIENCE_SECONDS", 0.01)
     return Broker()
 
 
@@ -107,7 +107,7 @@ async def test_with_the_broker_away_decisions_are_made_all_the_same(broker: Brok
 async def test_a_broker_that_is_known_to_be_away_is_not_waited_for(
     broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("streams.lease._PATIENCE_SECONDS", 1_000.0)
+    monkeypatch.setattr("streams.fleet.lease._PATIENCE_SECONDS", 1_000.0)
     broker.away = broker.known_away = True
     await broker.lease.hold()
     assert broker.lapses == [False]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from schemas.events import Presence
-from streams.roster import Roster
+from streams.fleet.roster import Roster
 
 DEAF_SECONDS = 4.0
 

@@ -14,14 +14,14 @@ from mode import Service
 from flags.log_tail import LogTail, TailObserver
 from flags.propagation import Applied
 from schemas.events import Presence
-from streams.roster import Roster
+from streams.fleet.roster import Roster
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from confluent_kafka import Consumer, Message
 
-    from streams.presence import PresencePublisher
+    from streams.fleet.presence import PresencePublisher
 
 _log = structlog.get_logger(__name__)
 _decoder = msgspec.json.Decoder(Presence)
@@ -91,7 +91,7 @@ class Workers(Service):
         We count as one of them, by what stands on the log: our own presence with the revision was appended after the
         change could be read, so once we read that, we have read every presence that was appended before the change.
         A worker that comes later, or back from the dead, reads the flags after its presence stands there
-        (`streams.lease`), and so knows the change.
+        (`streams.fleet.lease`), and so knows the change.
 
         Nobody is taken for dead by a time that another machine's clock has written: one that we take for dead because
         it seems to have been silent before we listened has an expiry's time from then on to be heard of.
