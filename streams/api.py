@@ -10,7 +10,7 @@ import msgspec
 from aiohttp import hdrs, web
 
 from schemas.cloudevents import decode_utterance
-from schemas.errors import UnavailableError
+from schemas.errors import InvalidRequestError, UnavailableError
 from schemas.events import Result  # noqa: TC001 - msgspec reads it from here
 from streams.batches import ANY_PARTITION
 from streams.results import encode_result, encode_review, result_of, review_request, timestamp, timings_of
@@ -40,7 +40,7 @@ class Classified(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ClassifyRoute:
-    """`POST /api/v1/intents/classify`: an utterance as JSON in, its result out.
+    """`POST /api/v1/intents/classify`: an utterance as JSON in, its result out; `?publish=false` tries it out.
 
     Args:
         batcher: What turns utterances into answers.
@@ -76,13 +76,14 @@ class ClassifyRoute:
             f"http/{uuid.uuid4()}",
             max_text_characters=self._settings.max_text_characters,
         )
+        wanted = _publish_wanted(request)
         begun = time.time()
         decision = await self._batcher.decide(received)
         queued = max(0.0, time.time() - begun - decision.classify_seconds)
         timings = timings_of(decision, queue_seconds=queued)
         result = result_of(received, decision, timings, None)
         self._observer.answered([result])
-        obstacle = await self._publish(result, received, decision.review_below)
+        obstacle = await self._publish(result, received, decision.review_below) if wanted else "Nobody wanted it to be."
         answer = Classified(result=result, published=obstacle is None, not_published_because=obstacle)
         return web.Response(body=msgspec.json.encode(answer), content_type="application/json")
 
@@ -100,6 +101,18 @@ class ClassifyRoute:
         except UnavailableError as error:
             return str(error)
         return None
+
+
+def _publish_wanted(request: web.Request) -> bool:
+    """Say whether the result is to be published, as it is unless the query says otherwise.
+
+    Raises:
+        InvalidRequestError: The query says neither.
+    """
+    said = request.query.get("publish", "true")
+    if said not in {"true", "false"}:
+        raise InvalidRequestError("publish is true or false, or left out.")
+    return said == "true"
 
 
 def _event_headers_of(request: web.Request) -> Headers:

@@ -14,7 +14,7 @@ from flags.rollouts.views import RolloutList, RolloutView
 from health.report import CONTENT_TYPE as HEALTH_JSON
 from infra.openapi.experiments import experiment_operations, experiment_schemas
 from infra.openapi.flags import flag_operations, flag_schemas
-from infra.openapi.operation import JSON, Answer, Operation, Schema, problems
+from infra.openapi.operation import JSON, Answer, Operation, Parameter, Schema, problems
 from infra.openapi.rollouts import rollout_operations, rollout_schemas
 from schemas.access import API_KEY
 from schemas.cloudevents import STRUCTURED
@@ -32,6 +32,9 @@ _HEALTH_SCHEMA: Schema = {
         "checks": {"type": "object", "additionalProperties": {"type": "array", "items": {"type": "object"}}},
     },
 }
+_PUBLISH = Parameter(
+    "publish", "query", "`false`: answered only, to try it out.", {"type": "boolean", "default": True}
+)
 _TYPES: tuple[type, ...] = (
     Utterance,
     Classified,
@@ -102,6 +105,7 @@ def _classify() -> Operation:
         "Intents",
         "Classify an utterance now; the result is published as well.",
         {200: Answer("The result.", Classified)} | problems(400, 408, 413),
+        (_PUBLISH,),
         body={JSON: Utterance, STRUCTURED: {"type": "object", "description": "A CloudEvent with an utterance."}},
     )
 
