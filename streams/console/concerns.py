@@ -105,11 +105,11 @@ def of_stream(rates: Rates, lag_then: int | None, dead_letters: float, *, brown_
         yield Concern(
             key="slow",
             level="warn",
-            what=f"Answers are slow: {rates.p95_seconds * 1000:,.0f} ms at the 95th percentile",
-            why=f"The objective is {SLOW_SECONDS * 1000:.0f} ms.",
+            what=f"Answers are slow: one of 20 takes {_duration(rates.p95_seconds)} or more",
+            why=f"The objective is {_duration(SLOW_SECONDS)}.",
             advice="Compare the tiers; performance_mode asks the cheapest one alone.",
         )
-    if brown_out:
+    if brown_out and rates.answered_per_second:  # whoever has nothing to do does not notice that it is over
         yield Concern(
             key="brown_out",
             level="warn",
@@ -168,3 +168,7 @@ def of_bugs(unexpected: float) -> Iterator[Concern]:
             what=f"{unexpected:,.0f} unexpected {errors} in the last minute",
             advice="The log names each; download the bundle for a report.",
         )
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:,.1f} s" if seconds >= 1 else f"{seconds * 1000:.0f} ms"
