@@ -46,6 +46,7 @@ class ReleaseWriter:
         self._topic = topic
         self._lock = threading.Lock()
         self._consumer: Consumer | None = None
+        self._last: ModelRelease | None = None
 
     def read(self) -> ReleaseLog:
         """Return the log, folded to its end. Takes no turn.
@@ -149,6 +150,7 @@ class ReleaseWriter:
         headers = event_headers(_EVENT_TYPE, str(uuid.uuid4()), timestamp(time.time()), None)
         producer.produce(self._topic, msgspec.json.encode(record), key_of(record), 0, headers=headers)  # type: ignore[arg-type]  # a list of pairs, as it wants
         self._turns.commit(producer)
+        self._last = record
 
     def _read_to_end(self, looked_for: ModelRelease | None) -> tuple[ReleaseLog, bool]:
         """Return the log, and whether a record of ours stands in it whose commit may have failed."""
@@ -161,6 +163,9 @@ class ReleaseWriter:
             except InvalidReleaseRecordError:
                 continue  # what is none changes nothing, here as in every worker
             found = found or (release is not None and release == looked_for)
+        if self._last is not None and self._last.revision > log.revision:
+            # Ours, committed, and not to be read yet: the broker has still to write the transaction's end.
+            log.apply(key_of(self._last), msgspec.json.encode(self._last))
         return log, found
 
 

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient
 
+from flags.clients import reader_config, writer_config
 from models.catalogue import default_catalogue_path, load_catalogue
 from models.preparation import prepare
-from models.release import Provenance, make_release
+from models.release import Manifest, Provenance, make_release
 from schemas.settings import Settings
+from streams.release_writer import ReleaseWriter
 from streams.topics import MODELS
 from tests.kit.brokers import create_our_topics, running_broker
 from tests.kit.command import run_command
@@ -66,6 +70,15 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("prepared")
     prepare(Settings(state_folder=folder), load_catalogue(default_catalogue_path()), lambda _what, _share: None)
     return folder
+
+
+def new_writer(broker: str) -> ReleaseWriter:
+    client = {"bootstrap.servers": broker}
+    return ReleaseWriter(
+        new_producer=lambda: Producer(writer_config(client, "group", purpose="models-writer")),
+        new_consumer=lambda: Consumer(reader_config(client)),
+        topic=MODELS,
+    )
 
 
 class Fleet:
@@ -246,6 +259,31 @@ def test_a_worker_that_starts_again_serves_what_it_served_before_the_store_answe
     fleet.wait_until_serving(release)
     wait_until(lambda: fleet.tier_of(LABELS[0]) == "distilbert", "its model is loaded")
     fleet.wait_until_in_line()
+
+
+def test_writers_take_turns_and_none_overwrites_another(broker: str) -> None:
+    def announce(number: int) -> None:
+        writer = new_writer(broker)
+        made = Manifest(files={}, provenance=Provenance(catalogue="c", code="1"))
+        try:
+            for release in (f"{number}a", f"{number}b", f"{number}c"):
+                writer.announce("memory://store", f"{release:0<64}", made, by="ada", reason="")
+                writer.promote("distilbert", f"{release:0<12}", by="ada", reason="")
+        finally:
+            writer.close()
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(announce, (1, 2)))
+    writer = new_writer(broker)
+    log = writer.read()
+    promoted = {log.serving["distilbert"].release, *log.serving["distilbert"].previous}
+    back = writer.roll_back("distilbert", by="ada", reason="")
+    writer.close()
+    assert log.revision == 12
+    assert promoted == {each.release for each in log.pushed()}
+    assert len(promoted) == 6
+    assert back.release == log.serving["distilbert"].previous[0]
+    assert back.previous == log.serving["distilbert"].previous[1:]
 
 
 def test_what_makes_no_sense_is_refused_with_why(fleet: Fleet, tmp_path: Path) -> None:
