@@ -81,6 +81,7 @@ class Metrics:
         self._create_stream()
         self._create_worker()
         self._create_rollouts()
+        self._create_learning()
 
     def exposition(self) -> bytes:
         """Return all of them in Prometheus' text format."""
@@ -247,6 +248,23 @@ class Metrics:
         )
         self.rollout_evidence_lag_seconds = self._gauge(
             "intentstream_rollout_evidence_lag_seconds", "How old the evidence may be; 0 where no rollout is run."
+        )
+
+    def _create_learning(self) -> None:
+        self.corrections_judged = self._counter(
+            "intentstream_corrections_judged", "Corrections by people, by what came of them and why.", "verdict", "code"
+        )
+        self.guarding = self._gauge("intentstream_guarding", "1: it is this worker that judges corrections; 0: not.")
+        self.corrections_revision = self._gauge(
+            "intentstream_corrections_revision", "The last change of what corrections teach that was applied."
+        )
+        self.lesson_texts = self._gauge("intentstream_lesson_texts", "Texts that corrections taught or may yet.")
+        self.lesson_records_refused = self._counter(
+            "intentstream_lesson_records_refused", "Records of the corrections' log that are no lesson."
+        )
+        self.nearness_skipped = self._counter(
+            "intentstream_nearness_skipped",
+            "Texts of which it took too long to find out whether they are near to corrected ones.",
         )
 
     def _counter(self, name: str, documentation: str, *labels: str) -> Counter:

@@ -35,6 +35,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=F
         tried: Every tier's turn, in order.
         degraded: Whether a tier that was asked could not answer.
         cached: Whether the answer was remembered.
+        lesson: The revision of the lesson that decided, where people's corrections did.
     """
 
     intent: str | None
@@ -45,6 +46,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=F
     tried: tuple[Attempt, ...] = ()
     degraded: bool = False
     cached: bool = False
+    lesson: int | None = None
 
 
 class Ranking(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -23,7 +23,7 @@ _DIGEST_BYTES = 16
 
 
 class Scope(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
-    """All that an answer depends on beside its text."""
+    """All that an answer of the tiers depends on beside its text. What people corrected is looked up before."""
 
     release: str
     """Of catalogue and models."""
@@ -31,7 +31,6 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """Strategy, order of the tiers, and whether it escalates."""
     policy: str = ""
     """Digest of what decides whose answer stands."""
-    corrections_revision: int
 
 
 class Store(Protocol):

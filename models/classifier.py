@@ -13,6 +13,7 @@ from models.cache import AnswerCache, Scope
 from models.chain import Chain
 from models.encoder import GOLDEN_SENTENCES
 from models.fitting import Fitting
+from models.learning.recollection import Surroundings
 from models.local import LocalTier
 from models.observer import Observer, Unobserved
 from models.policy import NO_POLICY, Plan, Policy
@@ -31,9 +32,11 @@ if TYPE_CHECKING:
     from models.answer import Answer
     from models.breaker import BreakerState
     from models.catalogue import Catalogue
+    from models.encoder import Encoder
     from models.prediction import Model
     from models.remote.tier import RemoteTier
     from models.router import Route
+    from models.zero_shot import ZeroShotModel
     from schemas.settings import Settings
 
 _Loaded = TypeVar("_Loaded")
@@ -69,6 +72,9 @@ class Classifier:
         self._preparation = Preparation(settings, catalogue, announced)
         self._fitting = Fitting(settings, catalogue, self._preparation)
         self._classes = len(catalogue.labels) + 1
+        self._labels = catalogue.labels
+        self._encoder: Encoder | None = None
+        self._surroundings: Surroundings | None = None
         self._promises = settings.models.promise is not None
         self._policy = NO_POLICY
         self._plans: dict[Route, Plan] = {}
@@ -118,6 +124,16 @@ class Classifier:
         return self._remote
 
     @property
+    def labels(self) -> tuple[str, ...]:
+        """Return the catalogue's intents."""
+        return self._labels
+
+    @property
+    def surroundings(self) -> Surroundings | None:
+        """Return what tells which texts are near to corrected ones; None until, and unless, it is loaded."""
+        return self._surroundings
+
+    @property
     def breakers(self) -> dict[str, BreakerState]:
         """Return the breakers of the tiers and, where answers are shared, of `redis`."""
         return self._chain.breakers | ({"redis": self._store.breaker} if self._store else {})
@@ -161,27 +177,19 @@ class Classifier:
             await self._remote.close()
         await self._cache.close()
 
-    async def classify(
-        self, texts: Sequence[str], route: Route, *, caching: bool = True, corrections_revision: int = 0
-    ) -> list[Answer]:
+    async def classify(self, texts: Sequence[str], route: Route, *, caching: bool = True) -> list[Answer]:
         """Return one answer a text, in the texts' order; raises nothing but cancellation.
 
         Args:
             texts: As they were said. Those with the same normal form are classified once.
             route: Where to start and how to go on (`models.router.route`).
             caching: Whether to ask and fill the cache.
-            corrections_revision: Of the corrections in force; part of what a remembered answer depends on.
         """
         plan = self._plan(route)
         normal = [normalise(text) for text in texts]
         distinct = list(dict.fromkeys(normal))
         answers: dict[str, Answer] = {}
-        scope = Scope(
-            release=self._serving,
-            route=plan.route,
-            policy=self._policy.digest,
-            corrections_revision=corrections_revision,
-        )
+        scope = Scope(release=self._serving, route=plan.route, policy=self._policy.digest)
         if caching:
             remembered = await self._cache.recall(scope, distinct)
             answers = {text: answer for text, answer in zip(distinct, remembered, strict=True) if answer is not None}
@@ -240,7 +248,7 @@ class Classifier:
         return await asyncio.get_running_loop().run_in_executor(self._loader, load)
 
     async def _load_others(self) -> None:
-        await self._load(ZERO_SHOT, self._preparation.zero_shot)
+        await self._load(ZERO_SHOT, self._zero_shot)
         if self._remote:
             # What is wrong, the tier has logged; it asks again when it is asked.
             with contextlib.suppress(UnavailableError):
@@ -248,6 +256,25 @@ class Classifier:
         else:
             await self._load(DISTILBERT, self._preparation.distilbert)
         await self._load_policy()
+        await self._load_nearness()
+
+    def _zero_shot(self) -> ZeroShotModel:
+        model = self._preparation.zero_shot()
+        self._encoder = model.encoder
+        return model
+
+    async def _load_nearness(self) -> None:
+        """Find out what is near to what, or go on without and say why."""
+        encoder = self._encoder
+        if encoder is None:
+            return
+        try:
+            nearness = await self._off_the_loop(lambda: self._preparation.nearness(encoder))
+        except Exception as error:  # noqa: BLE001 - the guard of loading: without it, corrections decide their very texts
+            _log.exception("nearness_not_there", error=type(error).__name__)
+        else:
+            self._surroundings = Surroundings(encoder, nearness, self._labels)
+            _log.info("nearness_ready", least_cosine=round(nearness.least_cosine, 2))
 
     async def _load_policy(self) -> None:
         """Fit the policy where that was never done, or go on without and say why."""

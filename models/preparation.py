@@ -17,6 +17,9 @@ from models.artefacts import prepared, sha256_of, whole
 from models.distilbert import TIER_FILE, DistilbertModel
 from models.encoder import Encoder, open_encoder
 from models.fitting import Fitting
+from models.learning import nearness
+from models.learning.nearness import FILE as NEARNESS_FILE
+from models.learning.nearness import Nearness
 from models.lexical import LexicalModel
 from models.policy import TierPolicy
 from models.release import MANIFEST_FILE, read_release, release_name
@@ -117,6 +120,17 @@ class Preparation:
         name = "zero-shot-" + _digest(self._lexical_name, self._encoder_name, opened.precision)
         return ZeroShotModel.load(opened, prepared(self._root, name, make))
 
+    def nearness(self, encoder: Encoder) -> Nearness:
+        """Return what is near by the catalogue's examples, in the embeddings of the encoder that was opened."""
+
+        def make(folder: Path) -> None:
+            from models.training.nearness import fit_nearness  # noqa: PLC0415 - imports scikit-learn
+
+            fit_nearness(self._catalogue, encoder).save(folder / NEARNESS_FILE)
+
+        name = "nearness-" + _digest(self._lexical_name, self._encoder_name, encoder.precision, str(nearness.VERSION))
+        return Nearness.load(prepared(self._root, name, make) / NEARNESS_FILE)
+
     def distilbert(self) -> DistilbertModel:
         """Return the fine-tuned tier.
 
@@ -172,11 +186,13 @@ def prepare(settings: Settings, catalogue: Catalogue, progress: Callable[[str, f
     progress("training the lexical classifier", 0.0)
     preparation.rules()
     progress("building the sentence encoder", 0.3)
-    preparation.encoder()
+    opened = preparation.encoder()
     progress("fitting the zero-shot head", 0.6)
     preparation.zero_shot()
     progress("fitting thresholds", 0.8)
     Fitting(settings, catalogue, preparation).policy()
+    progress("measuring distances", 0.95)
+    preparation.nearness(opened)
     progress("models are prepared", 1.0)
     return preparation.release
 

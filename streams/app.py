@@ -51,6 +51,7 @@ from streams.flag_parts import FlagParts
 from streams.fleet.lease import LeasedDecider
 from streams.garbage import collect_seldom, keep_for_good
 from streams.intake import Intake
+from streams.learning.parts import LearningParts
 from streams.loop_lag import LoopLag
 from streams.model_view import models_state
 from streams.observer import StreamObserver
@@ -124,6 +125,7 @@ class Worker:
             observer=self._observer,
             broker_away=lambda: self._checks.results["kafka"].status is Status.FAIL,
             release=lambda: self._serving.current.release or None,
+            corrections_revision=lambda: self._learning.corrector.current.revision,
         )
         self._flags.show(self._metrics)
         self._side = SideLoop("decide")
@@ -131,10 +133,17 @@ class Worker:
         self._models = Models(self._serving, self._side, self._metrics)
         self._checks = self._new_checks()
         self._brown_out = BrownOut(settings.intake.brown_out_after_seconds, self._observer)
-        self._decider = FlaggedClassifier(self._serving, lambda: self._flags.snapshot, self._observer, self._brown_out)
+        self._publisher = Publisher(settings)
+        self._learning = self._new_learning()
+        self._decider = FlaggedClassifier(
+            self._serving,
+            lambda: self._flags.snapshot,
+            self._observer,
+            self._brown_out,
+            self._learning.corrector,
+        )
         self._leased = LeasedDecider(SideDecider(self._decider, self._side), self._flags.lease)
         self._codec = DaemonThread("codec")
-        self._publisher = Publisher(settings)
         self._exchange = Exchange(
             new_consumer=lambda: Consumer(intake_consumer_config(settings)),
             new_producer=lambda: Producer(transactional_producer_config(settings)),
@@ -158,6 +167,7 @@ class Worker:
             Codec(self._codec),
             self._models,
             self._releases,
+            self._learning,
         ]
         channel = self.app.new_channel(_CHANNEL_BATCHES)
         self._intake = Intake(
@@ -205,6 +215,18 @@ class Worker:
         self._releases = Releases(settings, installer, loop=self._side, observer=self._observer)
         return serving
 
+    def _new_learning(self) -> LearningParts:
+        return LearningParts(
+            self._settings,
+            serving=self._serving,
+            loop=self._side,
+            publisher=self._publisher,
+            flags=lambda: self._flags.snapshot,
+            wait_for_flags=self._flags.wait_until_caught_up,
+            announce=self._flags.announce,
+            observer=self._observer,
+        )
+
     def _web_application(self) -> web.Application:
         application = web.Application(client_max_size=self._settings.web.max_request_bytes)
         protect(application, self._metrics, self._settings.web)
@@ -225,6 +247,7 @@ class Worker:
             broker_reachable=self._broker_reachable,
         )
         application.add_routes(classify.routes())
+        application.add_routes(self._learning.routes.routes())
         application.add_routes(self._flags.routes.routes())
         application.add_routes(contract_routes())
         self._console().mount(application)

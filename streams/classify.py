@@ -14,15 +14,11 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import structlog
 
 from health.logs import describe_fault
-from schemas.cloudevents import Headers, Received, decode_utterance
-from schemas.deadletter import dead_letter_headers
+from schemas.cloudevents import Received, decode_utterance
 from schemas.errors import InvalidEventError
-from schemas.events import Source
 from schemas.record_headers import headers_of
-from streams.batches import ANY_PARTITION, Outgoing
-from streams.clients import MAX_RECORD_BYTES
+from streams.burial import MAX_KEY_BYTES, bury, source_of
 from streams.results import encode_result, encode_review, result_of, review_request, timestamp, timings_of
-from streams.topics import DEAD_LETTERS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,19 +26,13 @@ if TYPE_CHECKING:
 
     from confluent_kafka import Message
 
-    from schemas.events import Result
+    from schemas.events import Result, Source
     from schemas.settings import Intake
-    from streams.batches import Batch
+    from streams.batches import Batch, Outgoing
     from streams.brown_out import BrownOut
     from streams.results import Decision
 
 _log = structlog.get_logger(__name__)
-
-_MAX_BURIED_BYTES = MAX_RECORD_BYTES - 1024 * 1024
-"""Of a dead letter's key, value and headers: a megabyte stays for ours."""
-
-_MAX_KEY_BYTES = 65_536
-"""A result repeats its utterance's key, and beside one as large as a record may be there is no room for the result."""
 
 
 class Decider(Protocol):
@@ -169,30 +159,8 @@ class Classify:
         return results, outgoing
 
     def _bury(self, record: Message, fault: InvalidEventError) -> Outgoing:
-        """Return the dead letter: key, value and headers unchanged, and why."""
         self._observer.dead_lettered(fault.code)
-        source, key, value = source_of(record), record.key(), record.value()
-        try:
-            headers = headers_of(record)
-        except InvalidEventError:  # what cannot be read cannot be copied; the source has it
-            headers = None
-        size = _size_of(key, value, headers)
-        if size > _MAX_BURIED_BYTES:
-            key = key if key is None or len(key) <= _MAX_KEY_BYTES else None
-            value = headers = None
-            fault = InvalidEventError(
-                "record_too_large",
-                f"{fault} Its {size} bytes are more than a dead letter holds: they stay at {source}.",
-            )
-        reasons = dead_letter_headers(
-            headers,
-            source,
-            fault,
-            failed_by=f"{__name__}.{type(self).__name__}",
-            worker_id=self._worker_id,
-            time_text=timestamp(time.time()),
-        )
-        return Outgoing(DEAD_LETTERS, value, key, ANY_PARTITION, reasons)
+        return bury(record, fault, failed_by=f"{__name__}.{type(self).__name__}", worker_id=self._worker_id)
 
 
 def _by_tier(requests: Sequence[Request], results: Sequence[Result]) -> list[tuple[str, list[int]]]:
@@ -210,18 +178,7 @@ def _waited(record: Message, now: float) -> float:
 
 def _check_key(key: bytes | None) -> None:
     """Refuse a key that a result cannot repeat."""
-    if key is not None and len(key) > _MAX_KEY_BYTES:
+    if key is not None and len(key) > MAX_KEY_BYTES:
         raise InvalidEventError(
-            "key_too_long", f"The record's key has {len(key)} bytes; at most {_MAX_KEY_BYTES} are accepted."
+            "key_too_long", f"The record's key has {len(key)} bytes; at most {MAX_KEY_BYTES} are accepted."
         )
-
-
-def _size_of(key: bytes | None, value: bytes | None, headers: Headers | None) -> int:
-    """Return how many bytes a record would have, but for its framing."""
-    texts = [key, value, *(text for _, text in headers or ()), *(name.encode() for name, _ in headers or ())]
-    return sum(len(text) for text in texts if text is not None)
-
-
-def source_of(record: Message) -> Source:
-    """Return where a consumed record stands."""
-    return Source(topic=record.topic() or "", partition=record.partition() or 0, offset=record.offset() or 0)

@@ -147,6 +147,19 @@ def evidence_consumer_config(settings: Settings) -> Config:
     }
 
 
+def guard_consumer_config(settings: Settings) -> Config:
+    """Return the configuration of the guard's consumer: assigned by hand, its offsets kept with what it writes."""
+    return evidence_consumer_config(settings) | {
+        "group.id": f"{settings.worker.group_id}.guard-feedback",
+        "enable.partition.eof": False,
+    }
+
+
+def guard_producer_config(settings: Settings) -> Config:
+    """Return the configuration of the guard's producer: whoever begins to guard fences whoever guarded before."""
+    return transactional_producer_config(settings) | {"transactional.id": f"{settings.worker.group_id}.guard"}
+
+
 def election_consumer_config(settings: Settings, purpose: str) -> Config:
     """Return the configuration of a consumer that reads nothing: whoever is assigned the partition acts.
 

@@ -13,10 +13,10 @@ import msgspec
 
 from schemas.deadletter import parse_dead_letter, replay_headers, replay_of
 from schemas.record_headers import headers_of
-from streams.classify import source_of
+from streams.burial import source_of
 from streams.counting_producer import CountingProducer
 from streams.reader import TopicReader
-from streams.topics import DEAD_LETTERS, FLAGS, FLAGS_AUDIT, TOPICS
+from streams.topics import CORRECTIONS, CORRECTIONS_AUDIT, DEAD_LETTERS, FLAGS, FLAGS_AUDIT, MODELS, TOPICS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -31,7 +31,8 @@ _Content = int
 """A hash of a dead letter's key and value."""
 
 _OURS = frozenset(topic.name for topic in TOPICS) - {DEAD_LETTERS}
-_WRITTEN_IN_TURNS = frozenset({FLAGS, FLAGS_AUDIT})
+_WRITTEN_IN_TURNS = frozenset({FLAGS, FLAGS_AUDIT, MODELS})
+_WRITTEN_BY_THE_GUARD = frozenset({CORRECTIONS, CORRECTIONS_AUDIT})
 
 
 class Selection(msgspec.Struct, frozen=True, kw_only=True):
@@ -167,6 +168,8 @@ def _obstacle(letter: DeadLetter) -> str | None:
         return f"it came from {letter.source.topic}, which is no topic of ours"
     if letter.source.topic in _WRITTEN_IN_TURNS:
         return "flags are changed with `intentstream flags`: what did not count there never will"
+    if letter.source.topic in _WRITTEN_BY_THE_GUARD:
+        return "what people's corrections teach is written by the guard alone; send feedback"
     if letter.code == "record_too_large":
         return f"it was too large to be kept here; the original stands at {letter.source}"
     return None

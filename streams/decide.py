@@ -13,6 +13,7 @@ from flags.compiling import Reason
 from flags.evaluation import Context, utterance_attributes
 from flags.experiments.assignment import Experiments
 from health.logs import describe_fault
+from models.learning.recollection import NOTHING, Recollection
 from models.router import choose_strategy, route
 from schemas.events import Utterance
 from schemas.strategies import Strategy
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from flags.evaluation import Snapshot
     from models.answer import Answer
     from models.classifier import Classifier
+    from models.learning.corrector import Corrector
     from models.router import Route
     from models.serving import Serving
     from schemas.cloudevents import Received
@@ -41,6 +43,7 @@ FLAGS = (
     "caching",
     "ab_testing",
     "enhanced_logging",
+    "feedback_learning",
 )
 """The flags that a decision asks, for each user."""
 
@@ -69,6 +72,7 @@ class _Way(NamedTuple):
     route: Route
     caching: bool
     states: tuple[bool, ...]
+    correcting: bool = True
 
 
 class _Asker(NamedTuple):
@@ -94,6 +98,7 @@ class FlaggedClassifier:
         flags: Returns the flags as they stand; asked once a batch, so that a batch sees one state.
         observer: Who counts, if anyone does.
         brown_out: Says when adaptive routing is to go no further than the rules.
+        corrector: Answers as people corrected, before the classifier is asked; left out: nobody corrected anything.
     """
 
     def __init__(
@@ -102,7 +107,9 @@ class FlaggedClassifier:
         flags: Callable[[], Snapshot],
         observer: FlagsObserver | None = None,
         brown_out: BrownOut | None = None,
+        corrector: Corrector | None = None,
     ) -> None:
+        self._corrector = corrector
         self._serving = serving
         self._flags = flags
         self._observer = observer
@@ -124,6 +131,7 @@ class FlaggedClassifier:
 
     async def _decide(self, classifier: Classifier, utterances: Sequence[Received]) -> list[Decision]:
         flags, release, begun = self._flags(), classifier.release, time.monotonic()
+        recollection = NOTHING if self._corrector is None else self._corrector.current
         askers = self._askers(flags, utterances)
         rows: defaultdict[_Way, list[int]] = defaultdict(list)
         for row, asker in enumerate(askers):
@@ -132,7 +140,7 @@ class FlaggedClassifier:
         for way, those in _portions(rows, compared=bool(flags.compared)):
             waited = time.monotonic() - begun
             texts = [utterances[row].utterance.text for row in those]
-            answers = await self._answers(classifier, texts, way)
+            answers = await self._answers(classifier, recollection, texts, way)
             took = time.monotonic() - begun - waited
             strategy = way.route.strategy.value
             review_below = classifier.review_below(way.route)
@@ -143,6 +151,7 @@ class FlaggedClassifier:
                     strategy,
                     release,
                     flags.revision,
+                    recollection.revision if way.correcting else 0,
                     exposures=askers[row].exposures,
                     experiment_arm=askers[row].arm,
                     waited_seconds=waited,
@@ -164,12 +173,25 @@ class FlaggedClassifier:
                 self._observer.unexpected("routing")
             return [_STANDARD] * len(utterances)
 
-    async def _answers(self, classifier: Classifier, texts: Sequence[str], way: _Way) -> list[Answer]:
-        """Return one answer a text; in a brown-out adaptive routing lets the first tier's stand, and says so."""
-        if self._brown_out is None or not self._brown_out.active or way.route.strategy is not Strategy.ADAPTIVE:
-            return await classifier.classify(texts, way.route, caching=way.caching)
-        spared = way.route._replace(escalate=False)
-        return _spared(await classifier.classify(texts, spared, caching=way.caching))
+    async def _answers(
+        self, classifier: Classifier, recollection: Recollection, texts: Sequence[str], way: _Way
+    ) -> list[Answer]:
+        """Return one answer a text: as people corrected, else the classifier's.
+
+        In a brown-out adaptive routing lets the first tier's stand, and says so. Where only one tier is to be asked, be
+        it for that or for speed, it is not found out either whether a text is near to a corrected one.
+        """
+        browned_out = self._brown_out is not None and self._brown_out.active
+        spared = browned_out and way.route.strategy is Strategy.ADAPTIVE
+        taken = way.route._replace(escalate=False) if spared else way.route
+        given: dict[int, Answer] = {}
+        if self._corrector is not None and way.correcting:
+            given = await self._corrector.answers(recollection, texts, near=taken.escalate)
+        rest = [row for row in range(len(texts)) if row not in given]
+        if rest:
+            answers = await classifier.classify([texts[row] for row in rest], taken, caching=way.caching)
+            given |= zip(rest, _spared(answers) if spared else answers, strict=True)
+        return [given[row] for row in range(len(texts))]
 
     def _count(self, way: _Way, utterances: int) -> None:
         if self._observer is not None:
@@ -226,7 +248,7 @@ def _asker(flags: Snapshot, experiments: Experiments, utterance: Utterance) -> _
     """
     user, attributes = utterance.user_id, utterance_attributes(utterance)
     states = tuple(flags.enabled(name, user, attributes) for name in FLAGS)
-    adaptive, performance, quality, distilbert, zero_shot, caching, ab_testing, logged = states
+    adaptive, performance, quality, distilbert, zero_shot, caching, ab_testing, logged, correcting = states
     strategy = choose_strategy(adaptive_routing=adaptive, performance_mode=performance, quality_mode=quality)
     context = Context(user_id=user, attributes=attributes)
     exposures, arm = _exposures(flags, context), None
@@ -235,7 +257,7 @@ def _asker(flags: Snapshot, experiments: Experiments, utterance: Utterance) -> _
         strategy = Strategy(experiments.strategy(arm) or strategy)
     if arm is None:
         exposures.pop(experiments.running or "", None)
-    way = _Way(route(strategy, distilbert=distilbert, zero_shot=zero_shot), caching, states)
+    way = _Way(route(strategy, distilbert=distilbert, zero_shot=zero_shot), caching, states, correcting)
     return _Asker(way, exposures, arm, logged)
 
 

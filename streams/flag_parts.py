@@ -62,6 +62,7 @@ class FlagParts:
         observer: Counts.
         broker_away: Returns whether the broker is known to be away.
         release: Returns what this worker answers with, for others to know.
+        corrections_revision: Returns by which of people's corrections it answers, likewise.
 
     Attributes:
         lease: Says whether what this worker knows of the flags still counts.
@@ -80,7 +81,9 @@ class FlagParts:
         observer: StreamObserver,
         broker_away: Callable[[], bool],
         release: Callable[[], str | None],
+        corrections_revision: Callable[[], int],
     ) -> None:
+        self._corrections_revision = corrections_revision
         self._settings = settings
         self._admin = admin
         self._observer = observer
@@ -124,6 +127,14 @@ class FlagParts:
     def services(self) -> tuple[Service, ...]:
         """Return what is to be started, in this order; `workers` comes before anything else of the worker."""
         return self._flags, self.routes, Rollouts(self._rollouts)
+
+    def wait_until_caught_up(self, seconds: float) -> bool:
+        """Return whether the flags have been read to their end, waiting so long for that at most."""
+        return self._flags.follower.wait_until_caught_up(seconds)
+
+    def announce(self) -> None:
+        """Say at once by what this worker decides now."""
+        self._presence.announce()
 
     def prepare(self) -> None:
         """Say that we are there, and catch up, so that nothing is decided by what the flags once were. Blocks."""
@@ -225,6 +236,7 @@ class FlagParts:
             worker_id=self._settings.worker.id,
             partitions=self._observer.partitions,
             flags_revision=self.snapshot.revision,
+            corrections_revision=self._corrections_revision(),
             release=self._release(),
             started_at=self._started_at,
             seen_at=timestamp(time.time()),

@@ -161,6 +161,29 @@ class StreamObserver:
         """Count a record of the releases' log that is no release."""
         self._metrics.release_records_refused.inc()
 
+    # From the guard, and from what is learnt.
+
+    def correction_judged(self, verdict: str, code: str) -> None:
+        """Count a correction by what came of it."""
+        self._metrics.corrections_judged.labels(verdict, code).inc()
+
+    def guarding(self, *, active: bool) -> None:
+        """Show whether it is this worker that judges corrections."""
+        self._metrics.guarding.set(active)
+
+    def lessons_applied(self, revision: int, texts: int) -> None:
+        """Show the revision of the corrections that decides from now on, and how many texts are known."""
+        self._metrics.corrections_revision.set(revision)
+        self._metrics.lesson_texts.set(texts)
+
+    def lesson_refused(self) -> None:
+        """Count a record of the corrections' log that is no lesson."""
+        self._metrics.lesson_records_refused.inc()
+
+    def nearness_skipped(self, texts: int) -> None:
+        """Count texts of which it took too long to find out whether they are near to corrected ones."""
+        self._metrics.nearness_skipped.inc(texts)
+
     # From the rollouts.
 
     def rollouts_judged(self, statuses: Sequence[RolloutStatus], behind_seconds: float) -> None:

@@ -42,6 +42,7 @@ class Decision(NamedTuple):
     strategy: str
     release: str
     flags_revision: int = 0
+    corrections_revision: int = 0
     exposures: Mapping[str, str] = MappingProxyType({})
     experiment_arm: str | None = None
     waited_seconds: float = 0.0
@@ -76,6 +77,8 @@ def result_of(received: Received, decision: Decision, timings: Timings, source: 
         exposures=dict(decision.exposures),
         release=decision.release,
         flags_revision=decision.flags_revision,
+        corrections_revision=decision.corrections_revision,
+        lesson=answer.lesson,
         cached=answer.cached,
         user_id=utterance.user_id,
         conversation_id=utterance.conversation_id,
@@ -99,8 +102,8 @@ def timings_of(decision: Decision, *, queue_seconds: float) -> Timings:
 
 
 def review_request(result: Result, below_confidence: float) -> ReviewRequest | None:
-    """Return what to ask people about a result, or None if it is in scope and sure enough."""
-    if result.intent is not None and result.confidence >= below_confidence:
+    """Return what to ask people about a result, or None if it is in scope and sure enough, or theirs already."""
+    if result.lesson is not None or (result.intent is not None and result.confidence >= below_confidence):
         return None
     first = Alternative(intent=result.intent, confidence=result.confidence)
     return ReviewRequest(

@@ -11,6 +11,7 @@ import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from models.threads import step_back
+from schemas.errors import UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
@@ -37,6 +38,19 @@ class SideLoop:
     async def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run it there, wait for it here; cancelling one cancels the other."""
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, self._loop))
+
+    def wait_for(self, coroutine: Coroutine[Any, Any, T], seconds: float) -> T:
+        """Run it there, and block this thread until it is done.
+
+        Raises:
+            UnavailableError: It took longer, or the loop has stopped.
+        """
+        running = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        try:
+            return running.result(seconds)
+        except TimeoutError as error:
+            running.cancel()
+            raise UnavailableError(f"What was asked was not answered in {seconds:g} s.") from error
 
     def call(self, call: Callable[[P], None], argument: P) -> None:
         """Make a call there, soon; never waits for it."""

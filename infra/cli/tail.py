@@ -14,7 +14,7 @@ from infra.cli.session import begin
 from schemas.deadletter import parse_dead_letter
 from schemas.events import Result
 from schemas.record_headers import headers_of
-from streams.classify import source_of
+from streams.burial import source_of
 from streams.reader import TopicReader
 from streams.topics import DEAD_LETTERS, FEEDBACK, RESULTS, UTTERANCES
 

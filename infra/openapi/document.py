@@ -13,6 +13,7 @@ from flags.experiments.views import ExperimentList, ExperimentView
 from flags.rollouts.views import RolloutList, RolloutView
 from health.report import CONTENT_TYPE as HEALTH_JSON
 from infra.openapi.experiments import experiment_operations, experiment_schemas
+from infra.openapi.feedback import feedback_operations, feedback_schemas
 from infra.openapi.flags import flag_operations, flag_schemas
 from infra.openapi.operation import JSON, Answer, Operation, Parameter, Schema, problems
 from infra.openapi.rollouts import rollout_operations, rollout_schemas
@@ -21,6 +22,7 @@ from schemas.cloudevents import STRUCTURED
 from schemas.events import Utterance
 from schemas.problem import Problem
 from streams.api import Classified
+from streams.learning.feedback_route import FeedbackTaken
 
 _HEALTH = "Health"
 _HEALTH_SCHEMA: Schema = {
@@ -32,12 +34,11 @@ _HEALTH_SCHEMA: Schema = {
         "checks": {"type": "object", "additionalProperties": {"type": "array", "items": {"type": "object"}}},
     },
 }
-_PUBLISH = Parameter(
-    "publish", "query", "`false`: answered only, to try it out.", {"type": "boolean", "default": True}
-)
+_PUBLISH = Parameter("publish", "query", "`false`: answered only, to try it out.", {"type": "boolean", "default": True})
 _TYPES: tuple[type, ...] = (
     Utterance,
     Classified,
+    FeedbackTaken,
     Problem,
     views.FlagList,
     views.FlagView,
@@ -94,7 +95,14 @@ def openapi_document(version: str) -> dict[str, Any]:
 
 def operations() -> list[Operation]:
     """Return everything that a worker serves."""
-    return [_classify(), *flag_operations(), *rollout_operations(), *experiment_operations(), *_health()]
+    return [
+        _classify(),
+        *feedback_operations(),
+        *flag_operations(),
+        *rollout_operations(),
+        *experiment_operations(),
+        *_health(),
+    ]
 
 
 def _classify() -> Operation:
@@ -136,7 +144,7 @@ def _health() -> list[Operation]:
 def _schemas() -> dict[str, Schema]:
     _, components = msgspec.json.schema_components(_TYPES, ref_template="#/components/schemas/{name}")
     schemas = {name: _tidy(schema) for name, schema in components.items()}
-    schemas |= flag_schemas(schemas) | rollout_schemas(schemas) | experiment_schemas(schemas)
+    schemas |= feedback_schemas() | flag_schemas(schemas) | rollout_schemas(schemas) | experiment_schemas(schemas)
     return dict(sorted(schemas.items()))
 
 

@@ -15,7 +15,7 @@ from models.text import normalise
 from schemas.events import Lesson, Vote
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
 
     from models.learning.lessons import Lessons
     from schemas.events import Correction
@@ -69,20 +69,26 @@ class Judge:
 
     Args:
         lessons: As the log has them; changed by each judgement as the log will be.
-        labels: The catalogue's intents.
+        labels: Returns the intents of the catalogue that serves.
         rules: Which corrections count.
         max_text_characters: The longest text that is learnt.
     """
 
-    def __init__(self, lessons: Lessons, labels: Collection[str], rules: Learning, *, max_text_characters: int) -> None:
+    def __init__(
+        self, lessons: Lessons, labels: Callable[[], Collection[str]], rules: Learning, *, max_text_characters: int
+    ) -> None:
         self._lessons = lessons
-        self._labels = frozenset(labels)
+        self._labels_of = labels
         self._rules = rules
         self._max_text_characters = max_text_characters
         self._moments: defaultdict[str, deque[float]] = defaultdict(self._no_moments)
         votes = (vote for lesson in lessons.by_key.values() for vote in lesson.votes)
         for vote in sorted(votes, key=lambda vote: vote.at):
             self._moments[vote.person_id].append(_seconds(vote.at))
+
+    @property
+    def _labels(self) -> Collection[str]:
+        return self._labels_of()
 
     def judge(self, correction: Correction, candidates: Collection[str | None], *, at: str) -> Judgement:
         """Return what comes of a correction; the lessons have it in them afterwards.

@@ -1,4 +1,4 @@
-"""Lets one process of the fleet be the one that acts: whoever the group assigns the flags' one partition to.
+"""Lets one process of the fleet be the one that acts: whoever the group assigns a topic's one partition to.
 
 Nothing is read through it. A process that stops lets go at once; one that is killed is replaced after its session. One
 that was frozen may believe in itself for a moment longer: what it does must be harmless by other means.
@@ -25,13 +25,15 @@ class Election:
     Args:
         new_consumer: Makes a consumer as `streams.clients.election_config` configures it.
         topic: Of one partition.
+        purpose: What is done by whoever is elected, for logs.
 
     Attributes:
         elected: Whether it is us, as far as we have heard.
     """
 
-    def __init__(self, new_consumer: Callable[[], Consumer], topic: str) -> None:
+    def __init__(self, new_consumer: Callable[[], Consumer], topic: str, purpose: str = "rollouts") -> None:
         self.elected = False
+        self._purpose = purpose
         self._consumer = new_consumer()
         self._consumer.subscribe([topic], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked)
 
@@ -64,4 +66,4 @@ class Election:
     def _is(self, *, elected: bool) -> None:
         if elected != self.elected:
             self.elected = elected
-            _log.info("rollout_controller_elected" if elected else "rollout_controller_retired")
+            _log.info("elected" if elected else "retired", purpose=self._purpose)

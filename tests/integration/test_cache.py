@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.timeout(60)
 
 
-def scope_of(test: str, *, revision: int = 0, strategy: Strategy = Strategy.ADAPTIVE) -> Scope:
+def scope_of(test: str, *, strategy: Strategy = Strategy.ADAPTIVE) -> Scope:
     """Return a scope that no other test uses."""
-    return Scope(release=test, route=route(strategy, distilbert=False, zero_shot=True), corrections_revision=revision)
+    return Scope(release=test, route=route(strategy, distilbert=False, zero_shot=True))
 
 
 def answer(intent: str | None, *, degraded: bool = False) -> Answer:
@@ -126,11 +126,10 @@ async def test_it_is_asked_of_this_process_first(store: RedisStore, heard: Heard
     "other",
     [
         scope_of("another release"),
-        scope_of("scopes", revision=1),
         scope_of("scopes", strategy=Strategy.PERFORMANCE),
     ],
 )
-async def test_another_release_strategy_or_revision_has_its_own_answers(store: RedisStore, other: Scope) -> None:
+async def test_another_release_or_strategy_has_its_own_answers(store: RedisStore, other: Scope) -> None:
     cache = cache_of(store)
     await cache.remember(scope_of("scopes"), ["hello"], [answer("greeting")])
     assert await cache.recall(other, ["hello"]) == [None]

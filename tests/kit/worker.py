@@ -120,6 +120,11 @@ class WorkerProcess:
         status, answer = self._ask("POST", "/api/v1/intents/classify", json.dumps({"text": text}).encode())
         return status, json.loads(answer) if answer else None
 
+    def post(self, path: str, body: Any) -> tuple[int, Any]:
+        """Say something over HTTP; return the status and the answer."""
+        status, answer = self._ask("POST", path, json.dumps(body).encode())
+        return status, json.loads(answer) if answer else None
+
     def patch(self, path: str, body: Any, *, seconds: float = _ANSWER_SECONDS) -> tuple[int, Any]:
         """Change something over HTTP; return the status and the answer."""
         status, answer = self._ask("PATCH", path, json.dumps(body).encode(), seconds=seconds)

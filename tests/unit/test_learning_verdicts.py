@@ -18,7 +18,7 @@ class Court:
 
     def __init__(self, lessons: Lessons | None = None, **rules: int) -> None:
         self.lessons = lessons or Lessons()
-        self._judge = Judge(self.lessons, LABELS, Learning(**rules), max_text_characters=100)
+        self._judge = Judge(self.lessons, lambda: LABELS, Learning(**rules), max_text_characters=100)
         self._second = 0
 
     def hear(

@@ -134,13 +134,6 @@ async def test_what_was_said_before_is_remembered_if_caching_is_on(
     assert second.intent == first.intent
 
 
-async def test_a_new_revision_of_the_corrections_is_asked_anew(settings: Settings) -> None:
-    async with Classifier(settings, CATALOGUE, share=False) as classifier:
-        await classifier.classify(["track my order"], RULES_ONLY, corrections_revision=1)
-        [answer] = await classifier.classify(["track my order"], RULES_ONLY, corrections_revision=2)
-    assert not answer.cached
-
-
 async def test_quality_without_a_fine_tuned_release_is_degraded_and_says_why(settings: Settings) -> None:
     async with Classifier(settings, CATALOGUE, share=False) as classifier:
         await classifier.loaded()

@@ -1,0 +1,124 @@
+"""Reads records of the lessons' log, and follows it for ever: what this worker remembers of people's corrections."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+import structlog
+
+from flags.log_tail import LogTail, TailObserver
+from models.learning.lessons import Lessons, lesson_key
+from schemas.errors import InvalidEventError
+from schemas.events import Lesson
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from confluent_kafka import Consumer, Message
+
+_log = structlog.get_logger(__name__)
+_decoder = msgspec.json.Decoder(Lesson)
+
+_STOP_SECONDS = 2.0
+
+
+def read_lesson(key: bytes | str | None, value: bytes | str | None) -> tuple[str, Lesson | None]:
+    """Return a record's key and lesson; None: the text was forgotten.
+
+    Raises:
+        InvalidEventError: It is neither.
+    """
+    try:
+        name = key.decode() if isinstance(key, bytes) else key or ""
+        lesson = None if value is None else _decoder.decode(value)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        # Not chained: what could not be read may be in the error.
+        raise InvalidEventError("invalid_lesson", "The record is no lesson.") from None
+    if lesson is not None and name != lesson_key(lesson.text):
+        raise InvalidEventError("wrong_key", "The record's key is not that of its text.")
+    return name, lesson
+
+
+class Learner(Protocol):
+    """Who is told what there is to know. Called on the follower's thread."""
+
+    def learn(self, lessons: Lessons) -> None:
+        """Answer by these from now on; they are read only until this returns."""
+
+    def refresh(self) -> None:
+        """Do what is due between two readings."""
+
+
+class LessonsObserver(TailObserver, Protocol):
+    """Who counts. Called on the follower's thread; must not block."""
+
+    def lessons_applied(self, revision: int, texts: int) -> None:
+        """Show the revision that decides from now on, and how many texts are known."""
+
+    def lesson_refused(self) -> None:
+        """Count a record that is no lesson."""
+
+
+class LessonFollower:
+    """Follows the lessons, group-less, and has a learner know them. While the log is read again, the old ones stand.
+
+    Args:
+        new_consumer: Makes a consumer as `flags.clients.follower_config` configures it.
+        topic: The lessons' log.
+        learner: Is told of every change.
+        announce: Called after a change; must not block.
+        observer: Who counts.
+    """
+
+    def __init__(
+        self,
+        *,
+        new_consumer: Callable[[], Consumer],
+        topic: str,
+        learner: Learner,
+        announce: Callable[[], None],
+        observer: LessonsObserver,
+    ) -> None:
+        self._learner = learner
+        self._announce = announce
+        self._observer = observer
+        self._lessons = Lessons()
+        self._caught_up = False
+        self._tail = LogTail(
+            "lessons-follower", new_consumer=new_consumer, topic=topic, listener=self, observer=observer
+        )
+
+    def start(self) -> None:
+        """Begin to follow, on a thread that keeps no process from ending."""
+        self._tail.start()
+
+    def stop(self) -> None:
+        """Stop following; what was learnt goes on deciding."""
+        self._tail.stop(_STOP_SECONDS)
+
+    # On the tail's thread.
+
+    def began(self) -> None:
+        """Expect every lesson again."""
+        self._lessons, self._caught_up = Lessons(), False
+
+    def came(self, records: Sequence[Message], *, at_end: bool) -> None:
+        """Take what is new, and pass it on once it is all there is."""
+        for record in records:
+            try:
+                self._lessons.apply(*read_lesson(record.key(), record.value()))
+            except InvalidEventError as fault:
+                self._observer.lesson_refused()
+                _log.warning("lesson_refused", offset=record.offset(), code=fault.code)
+        first = at_end and not self._caught_up
+        self._caught_up = self._caught_up or at_end
+        if first or (self._caught_up and records):
+            self._learner.learn(self._lessons)
+            self._announce()
+            self._observer.lessons_applied(self._lessons.revision, len(self._lessons))
+
+    def idled(self) -> bool:
+        """Let the learner do what it could not do before."""
+        self._learner.refresh()
+        return True

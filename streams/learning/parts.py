@@ -1,0 +1,154 @@
+"""A worker's part in learning: what follows the lessons and answers by them, what guards them, what takes feedback."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from confluent_kafka import Consumer, Producer
+from mode import Service
+
+from flags.clients import follower_config, reader_config
+from models.learning.corrector import Corrector
+from models.learning.verdicts import Judge
+from models.router import route
+from schemas.access import Access
+from schemas.strategies import Strategy
+from streams.clients import client_config, election_consumer_config, guard_consumer_config, guard_producer_config
+from streams.fleet.election import Election
+from streams.learning.desk import GuardDesk
+from streams.learning.feedback_route import FeedbackRoute
+from streams.learning.guard import GuardRunner
+from streams.learning.lesson_log import LessonFollower
+from streams.topics import CORRECTIONS
+from streams.transactions import Transactions
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable, Collection, Sequence
+
+    from flags.evaluation import Snapshot
+    from models.learning.lessons import Lessons
+    from models.serving import Serving
+    from schemas.settings import Settings
+    from streams.observer import StreamObserver
+    from streams.publisher import Publisher
+    from streams.side_loop import SideLoop
+
+_CANDIDATES_SECONDS = 10.0
+"""How long the guard waits for what the classifier thinks; then it begins anew."""
+
+_USUAL = route(Strategy.ADAPTIVE, distilbert=False, zero_shot=True)
+"""How the guard asks the classifier, whatever the flags say: verdicts are nobody's experiment."""
+
+
+class LearningParts(Service):
+    """All of a worker that has to do with corrections, built and tied together; as a service, for what it starts.
+
+    Args:
+        settings: Of everything.
+        serving: What answers where nobody corrected.
+        loop: Where that lives.
+        publisher: Who puts feedback on its topic.
+        flags: Returns the flags as they stand.
+        wait_for_flags: Returns whether they have been read to their end, waiting so many seconds for that at most.
+        announce: Called when other lessons decide; must not block.
+        observer: Counts.
+
+    Attributes:
+        corrector: Answers as people corrected.
+        routes: Takes feedback over HTTP.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        serving: Serving,
+        loop: SideLoop,
+        publisher: Publisher,
+        flags: Callable[[], Snapshot],
+        wait_for_flags: Callable[[float], bool],
+        announce: Callable[[], None],
+        observer: StreamObserver,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self._settings = settings
+        self._serving = serving
+        self._side = loop
+        self._observer = observer
+        self.corrector = Corrector(
+            lambda: serving.current.surroundings,
+            deadline_seconds=settings.chain.tier_deadline_seconds,
+            observer=observer,
+        )
+        config = follower_config(client_config(settings))
+        self._follower = LessonFollower(
+            new_consumer=lambda: Consumer(config),
+            topic=CORRECTIONS,
+            learner=self.corrector,
+            announce=announce,
+            observer=observer,
+        )
+        self._guard = GuardRunner(
+            new_election=lambda: Election(
+                lambda: Consumer(election_consumer_config(settings, "guard")), CORRECTIONS, "guard"
+            ),
+            new_desk=self._new_desk,
+            flags=flags,
+            wait_for_flags=wait_for_flags,
+            observer=observer,
+        )
+        self.routes = FeedbackRoute(
+            access=Access(settings.access.tokens),
+            publisher=publisher,
+            max_text_characters=settings.intake.max_text_characters,
+        )
+
+    async def on_start(self) -> None:
+        """Begin to follow the lessons, and become a candidate for guarding them."""
+        self._follower.start()
+        self._guard.start()
+
+    async def on_stop(self) -> None:
+        """Let another guard at once; what was learnt goes on answering."""
+        await asyncio.to_thread(self._guard.stop)
+        await asyncio.to_thread(self._follower.stop)
+        self.corrector.close()
+
+    # On the guard's thread.
+
+    def _new_desk(self, stopping: threading.Event) -> GuardDesk:
+        settings = self._settings
+        return GuardDesk(
+            Transactions(
+                lambda: Producer(guard_producer_config(settings)),
+                repair=lambda: None,
+                stopping=stopping,
+                observer=self._observer,
+            ),
+            new_consumer=lambda: Consumer(guard_consumer_config(settings)),
+            new_reader=lambda: Consumer(reader_config(client_config(settings))),
+            new_judge=self._new_judge,
+            candidates=self._candidates,
+            worker_id=settings.worker.id,
+            observer=self._observer,
+        )
+
+    def _new_judge(self, lessons: Lessons) -> Judge:
+        return Judge(
+            lessons,
+            lambda: self._serving.current.labels,
+            self._settings.learning,
+            max_text_characters=self._settings.intake.max_text_characters,
+        )
+
+    def _candidates(self, texts: Sequence[str]) -> list[Collection[str | None]]:
+        """Return what the classifier thinks of each text, whatever people said of it."""
+        answers = self._side.wait_for(self._classify(texts), _CANDIDATES_SECONDS)
+        return [{answer.intent, *(other.intent for other in answer.alternatives)} for answer in answers]
+
+    async def _classify(self, texts: Sequence[str]) -> Sequence[Any]:
+        with self._serving.call() as classifier:
+            return await classifier.classify(texts, _USUAL)

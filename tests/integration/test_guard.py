@@ -1,0 +1,197 @@
+"""The guard judges each correction once, whoever guards and whenever one falls."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+from confluent_kafka import Consumer, Producer
+
+from flags.clients import reader_config
+from models.learning.lessons import Lessons, lesson_key
+from models.learning.verdicts import Judge
+from schemas.errors import UnavailableError
+from schemas.events import Correction, CorrectionVerdict, Lesson, ReviewRequest
+from schemas.settings import Kafka, Settings
+from streams.clients import client_config, guard_consumer_config, guard_producer_config
+from streams.learning.desk import GuardDesk
+from streams.reader import TopicReader
+from streams.topics import CORRECTIONS, CORRECTIONS_AUDIT, DEAD_LETTERS, FEEDBACK
+from streams.transactions import Transactions
+from tests.kit.brokers import create_our_topics, running_broker
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+LABELS = ("greeting", "refund")
+
+
+class Counts:
+    """Counts verdicts; what the broker mends is nobody's business here."""
+
+    def __init__(self) -> None:
+        self.judged: Counter[str] = Counter()
+        self.buried: list[str] = []
+
+    def correction_judged(self, verdict: str, code: str) -> None:
+        self.judged[f"{verdict}: {code}"] += 1
+
+    def dead_lettered(self, code: str) -> None:
+        self.buried.append(code)
+
+    def broker_error(self, code: str) -> None:
+        assert code
+
+    def aborted(self, reason: str) -> None:
+        assert reason
+
+    def unexpected(self, guard: str) -> None:
+        raise AssertionError(guard)
+
+
+class Office:
+    """A broker with our topics, desks on it, and what stands on the logs."""
+
+    def __init__(self, broker: str) -> None:
+        self.settings = Settings(kafka=Kafka(bootstrap_servers=broker))
+        self.counts = Counts()
+        self._producer = Producer({"bootstrap.servers": broker})
+
+    def desk(self) -> GuardDesk:
+        settings = self.settings
+        return GuardDesk(
+            Transactions(
+                lambda: Producer(guard_producer_config(settings)),
+                repair=lambda: None,
+                stopping=threading.Event(),
+                observer=self.counts,
+            ),
+            new_consumer=lambda: Consumer(guard_consumer_config(settings)),
+            new_reader=lambda: Consumer(reader_config(client_config(settings))),
+            new_judge=self._judge,
+            candidates=lambda texts: [LABELS] * len(texts),
+            worker_id="one",
+            observer=self.counts,
+        )
+
+    def say(self, *events: Any) -> None:
+        """Put what people said on the feedback topic; bytes as they are."""
+        for event in events:
+            value = event if isinstance(event, bytes) else msgspec.json.encode(event)
+            self._producer.produce(FEEDBACK, value, b"key")
+        assert self._producer.flush(30) == 0
+
+    def verdicts(self) -> list[CorrectionVerdict]:
+        return [msgspec.json.decode(value, type=CorrectionVerdict) for _, value in self.log(CORRECTIONS_AUDIT)]
+
+    def lessons(self) -> list[Lesson]:
+        return [msgspec.json.decode(value, type=Lesson) for _, value in self.log(CORRECTIONS) if value is not None]
+
+    def log(self, topic: str) -> list[tuple[Any, Any]]:
+        with TopicReader(self.settings, [topic], start="beginning") as reader:
+            return [(record.key(), record.value()) for record in reader.read_to_end()]
+
+    def _judge(self, lessons: Lessons) -> Judge:
+        return Judge(lessons, lambda: LABELS, self.settings.learning, max_text_characters=100)
+
+
+@pytest.fixture
+def office(tmp_path: Path) -> Iterator[Office]:
+    with running_broker(tmp_path) as server:
+        create_our_topics(server.endpoint, partitions=2)
+        yield Office(server.endpoint)
+
+
+def corrections(count: int, *, first: int = 0) -> list[Correction]:
+    return [
+        Correction(utterance_id=f"u{number}", intent="refund", person_id=f"p{number}", text=f"text {number}")
+        for number in range(first, first + count)
+    ]
+
+
+def work(desk: GuardDesk, until: int, counts: Counts) -> None:
+    for _ in range(600):
+        if counts.judged.total() >= until:
+            return
+        desk.work(0.1)
+    raise AssertionError(f"{counts.judged.total()} of {until} were judged")
+
+
+def work_for_ever(desk: GuardDesk) -> None:
+    for _ in range(600):
+        desk.work(0.1)
+
+
+def test_what_passes_is_a_lesson_and_every_verdict_is_in_the_audit(office: Office) -> None:
+    office.say(
+        Correction(utterance_id="u1", intent="refund", person_id="ada", text="Money  back"),
+        ReviewRequest(utterance_id="u2", result_id="r2", reason="uncertain", choices=()),
+        Correction(utterance_id="u3", intent="refund", person_id="ada"),
+        b"{",
+    )
+    with office.desk() as desk:
+        work(desk, 2, office.counts)
+    [lesson] = office.lessons()
+    assert (lesson.text, lesson.intent, lesson.accepted, lesson.revision) == ("money back", "refund", True, 1)
+    assert {(verdict.utterance_id, verdict.verdict, verdict.code) for verdict in office.verdicts()} == {
+        ("u1", "accepted", "agreed"),
+        ("u3", "refused", "no_text"),
+    }
+    assert office.log(CORRECTIONS)[0][0].decode() == lesson_key("money back")
+    assert [value for _, value in office.log(DEAD_LETTERS)] == [b"{"]
+    assert office.counts.buried == ["not_json"]
+
+
+def test_the_audit_has_no_text(office: Office) -> None:
+    office.say(Correction(utterance_id="u1", intent="refund", person_id="ada", text="planted words"))
+    with office.desk() as desk:
+        work(desk, 1, office.counts)
+    assert not any(b"planted" in value for _, value in office.log(CORRECTIONS_AUDIT))
+
+
+def test_who_takes_over_goes_on_where_the_log_says_and_judges_nothing_twice(office: Office) -> None:
+    office.say(*corrections(20))
+    with office.desk() as first:
+        work(first, 1, office.counts)
+    judged = office.counts.judged.total()
+    office.say(*corrections(20, first=20))
+    with office.desk() as second:
+        work(second, 40, office.counts)
+        assert second.work(0.5) == 0
+    assert judged >= 1
+    assert sorted(lesson.revision for lesson in office.lessons()) == list(range(1, 41))
+    assert len({verdict.utterance_id for verdict in office.verdicts()}) == len(office.verdicts()) == 40
+
+
+def test_a_guard_that_was_replaced_writes_nothing_more(office: Office) -> None:
+    with office.desk() as frozen:
+        assert frozen.work(0.1) == 0
+        office.say(*corrections(3))
+        with office.desk() as successor:
+            work(successor, 3, office.counts)
+            with pytest.raises(UnavailableError):
+                work_for_ever(frozen)
+            office.say(*corrections(3, first=3))
+            office.counts.judged.clear()
+            work(successor, 3, office.counts)
+    assert sorted(lesson.revision for lesson in office.lessons()) == list(range(1, 7))
+    assert len(office.verdicts()) == 6
+
+
+def test_waiting_corrections_outlive_the_guard(office: Office) -> None:
+    human = [
+        Correction(utterance_id=f"u{number}", intent="human", person_id=person, text=f"text {number}")
+        for number, person in enumerate(["ada", "ada", "ada", "ada", "bob"])
+    ]
+    for number, correction in enumerate(human, 1):
+        office.say(correction)
+        with office.desk() as desk:
+            work(desk, number, office.counts)
+    assert office.counts.judged == {"waiting: new_intent": 4, "accepted: taught": 1}
+    learnt: dict[str, Lesson] = {lesson.text: lesson for lesson in office.lessons()}
+    assert {lesson.intent for lesson in learnt.values() if lesson.accepted} == {"human"}
+    assert len(learnt) == 5
