@@ -87,7 +87,7 @@ def evaluate(settings: Settings, data: DataSet, asked: Asked, say: Callable[[str
         raise InvalidDataSetError(f"{data.name} has no texts to test; add a test.jsonl.")
     begun = time.time()
     catalogue = data.catalogue()
-    settings = _of_content(settings, catalogue, asked.release)
+    settings = settings_of_content(settings, catalogue, asked.release)
     run = _Run(settings, data, catalogue, asked, say)
     evaluation = asyncio.run(run.evaluate())
     report = new_report(
@@ -109,7 +109,7 @@ def evaluate(settings: Settings, data: DataSet, asked: Asked, say: Callable[[str
     return Evaluated(msgspec.structs.replace(report, measures=exact), evaluation)
 
 
-def _of_content(settings: Settings, catalogue: Catalogue, release: Path | None) -> Settings:
+def settings_of_content(settings: Settings, catalogue: Catalogue, release: Path | None) -> Settings:
     """Return settings whose state folder belongs to this content: the encoder is shared, all else its own."""
     shared = settings.state_folder
     tuned = str(release.resolve()) if release else ""
@@ -131,6 +131,16 @@ def _of_content(settings: Settings, catalogue: Catalogue, release: Path | None) 
 def _link(name: Path, folder: Path) -> None:
     if not name.exists():
         name.symlink_to(folder.resolve(), target_is_directory=True)
+
+
+def fit_thresholds(settings: Settings, data: DataSet, catalogue: Catalogue, preparation: Preparation) -> list[str]:
+    """Fit the policy to a data set, where it has what to fit it on; a classifier finds it. Return what to note."""
+    try:
+        corpus = read_corpus(catalogue, data.folder)
+    except InvalidCorpusError as error:
+        return [f"Thresholds are the defaults, for nothing could be held out: {error}."]
+    Fitting(settings, catalogue, preparation).policy_by(corpus)
+    return []
 
 
 class _Run:
@@ -178,12 +188,7 @@ class _Run:
     def _fit(self) -> None:
         """Fit the policy where there is something to fit it on; the classifier finds it."""
         self._say("fitting thresholds")
-        try:
-            corpus = read_corpus(self._catalogue, self._data.folder)
-        except InvalidCorpusError as error:
-            self.notes.append(f"Thresholds are the defaults, for nothing could be held out: {error}.")
-            return
-        Fitting(self._settings, self._catalogue, self._preparation).policy_by(corpus)
+        self.notes += fit_thresholds(self._settings, self._data, self._catalogue, self._preparation)
 
     async def _measure(self, classifier: Classifier, models: Mapping[str, Model]) -> Evaluation:
         asked, data = self._asked, self._data

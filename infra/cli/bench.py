@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 import msgspec
 
 from infra.bench.flags import bench_flags
 from infra.bench.intake import bench_intake
+from infra.bench.models import bench_models
 from infra.bench.report import render
 from infra.cli.session import begin
+from models.dataset import load_data_set
 
 
 @click.group
@@ -75,6 +79,35 @@ def flags(
         rounds=rounds,
         decisions=decisions,
         revisions=revisions,
+        say=lambda message: click.echo(message, err=True),
+    )
+    click.echo(msgspec.json.encode(report) if as_json else render(report))
+
+
+@command.command
+@click.option(
+    "--data", type=click.Path(path_type=Path), required=True, help="Folder of train.jsonl, test.jsonl and so on."
+)
+@click.option(
+    "--release",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder of a fine-tuned model, as `train --out` writes it.",
+)
+@click.option("--rounds", type=click.IntRange(1, 100), default=5, show_default=True, help="Of everyone, in turn.")
+@click.option("--peers/--no-peers", default=True, help="Whether to ask transformers and semantic-router, too.")
+@click.option("--json", "as_json", is_flag=True, help="Print one object and nothing else on standard output.")
+def models(*, data: Path, release: Path | None, rounds: int, peers: bool, as_json: bool) -> None:
+    """Texts a second of tiers and strategies, beside ONNX Runtime, transformers and semantic-router; memory; readiness.
+
+    What the folder needs is trained on the first run and kept. uv brings the peers on the first run, into an
+    environment of their own: torch and all that comes with it, several gigabytes.
+    """
+    report = bench_models(
+        begin(),
+        load_data_set(data),
+        release,
+        rounds=rounds,
+        peers=peers,
         say=lambda message: click.echo(message, err=True),
     )
     click.echo(msgspec.json.encode(report) if as_json else render(report))
