@@ -44,6 +44,9 @@ _Loaded = TypeVar("_Loaded")
 NEVER_AUTOMATIC = 1.01
 """A confidence that no answer has: while nothing is known of the tiers, nothing can be promised."""
 
+_TEST_SECONDS = 60.0
+"""In which a tier that was just loaded must have answered a few sentences, on however busy a machine."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -236,7 +239,8 @@ class Classifier:
     async def _fault(self, tier: LocalTier) -> str | None:
         texts = [normalise(text) for text in GOLDEN_SENTENCES]
         try:
-            rows = await tier.classify(texts)
+            async with asyncio.timeout(_TEST_SECONDS):
+                rows = await tier.classify(texts)
         except Exception as error:  # noqa: BLE001 - what a damaged model raises has no type of its own
             return f"it raises {type(error).__name__}"
         if rows.shape != (len(texts), self._classes):
