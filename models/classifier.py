@@ -97,6 +97,7 @@ class Classifier:
         self._release = ""
         self._tested: Mapping[str, str | None] = {}
         self._loading: asyncio.Task[None] | None = None
+        self._tiers_there = asyncio.Event()
         self._loader = DaemonThread("load-models")
 
     async def __aenter__(self) -> Self:
@@ -158,9 +159,18 @@ class Classifier:
         self._loading = asyncio.create_task(self._load_others(), name="load-tiers")
 
     async def loaded(self) -> None:
-        """Wait until every tier is ready or known not to be there."""
+        """Wait until every tier is ready or known not to be there, and what is known of them decides."""
         if self._loading is not None:
             await self._loading
+
+    async def tiers_loaded(self, *, patience_seconds: float) -> None:
+        """Wait until every tier is ready or known not to be there, and a while longer for what is known of them.
+
+        Fitting that may take minutes for a large catalogue; where it was done before, it takes milliseconds.
+        """
+        if self._loading is not None:
+            await self._tiers_there.wait()
+            await asyncio.wait({self._loading}, timeout=patience_seconds)
 
     async def faults(self) -> dict[str, str]:
         """Put every local tier that is ready to the test, which warms it; return what is wrong, by tier."""
@@ -252,13 +262,16 @@ class Classifier:
         return await asyncio.get_running_loop().run_in_executor(self._loader, load)
 
     async def _load_others(self) -> None:
-        await self._load(ZERO_SHOT, self._zero_shot)
-        if self._remote:
-            # What is wrong, the tier has logged; it asks again when it is asked.
-            with contextlib.suppress(UnavailableError):
-                await self._remote.probe()
-        else:
-            await self._load(DISTILBERT, self._preparation.distilbert)
+        try:
+            await self._load(ZERO_SHOT, self._zero_shot)
+            if self._remote:
+                # What is wrong, the tier has logged; it asks again when it is asked.
+                with contextlib.suppress(UnavailableError):
+                    await self._remote.probe()
+            else:
+                await self._load(DISTILBERT, self._preparation.distilbert)
+        finally:
+            self._tiers_there.set()
         await self._load_policy()
         await self._load_nearness()
 

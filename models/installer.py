@@ -40,6 +40,9 @@ _log = structlog.get_logger(__name__)
 _FIRST_RETRY_SECONDS = 1.0
 _LONGEST_RETRY_SECONDS = 60.0
 
+_POLICY_SECONDS = 5.0
+"""How long thresholds are waited for; those of a catalogue that is new here are fitted while it serves."""
+
 MODELS = (CATALOGUE, DISTILBERT)
 """What can be announced, in the order in which it is looked at."""
 
@@ -159,7 +162,7 @@ class ReleaseInstaller:
 
     async def _install(self, wanted: Mapping[str, ModelRelease]) -> dict[str, str]:
         """Bring into service what can be; return why what cannot be cannot, by model."""
-        await self._serving.current.loaded()
+        await self._serving.current.tiers_loaded(patience_seconds=0)
         faults: dict[str, str] = {}
         after = {name: each for name in MODELS if (each := await self._had(name, wanted.get(name), faults)) is not None}
         catalogue = await self._catalogue(after, faults)
@@ -235,7 +238,7 @@ class ReleaseInstaller:
         new = self._new_classifier(catalogue, announced_of(after))
         try:
             await new.start()
-            await new.loaded()
+            await new.tiers_loaded(patience_seconds=_POLICY_SECONDS)
             name, why = await self._what_is_wrong(new, after, faults)
         except BaseException:
             await new.close()
