@@ -6,6 +6,7 @@ Lessons come on one thread and are asked for on an event loop: what is remembere
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -66,7 +67,7 @@ class Corrector:
         self._looked_around: Surroundings | None = None
         self._embeddings: dict[str, npt.NDArray[np.float32]] = {}
         self._thread = DaemonThread("corrections")
-        self._busy = False
+        self._running_since: float | None = None
 
     @property
     def current(self) -> Recollection:
@@ -122,15 +123,13 @@ class Corrector:
 
     async def _near(self, recollection: Recollection, texts: list[str]) -> dict[str, Match]:
         """Return who is spoken for by a lesson about another text; nobody where that takes too long."""
-        if self._busy:  # a call past its deadline has not returned
+        since = self._running_since
+        if since is not None and time.monotonic() - since >= self._deadline_seconds:  # it hangs
             self._observer.nearness_skipped(len(texts))
             return {}
-        self._busy = True
-        call = self._thread.submit(recollection.near, texts)
-        call.add_done_callback(self._done)
         try:
             async with asyncio.timeout(self._deadline_seconds):
-                matches = await asyncio.shield(asyncio.wrap_future(call))
+                matches = await asyncio.wrap_future(self._thread.submit(self._find, recollection, texts))
         except TimeoutError:
             self._observer.nearness_skipped(len(texts))
             return {}
@@ -140,8 +139,12 @@ class Corrector:
             return {}
         return {text: match for text, match in zip(texts, matches, strict=True) if match is not None}
 
-    def _done(self, _call: object) -> None:
-        self._busy = False
+    def _find(self, recollection: Recollection, texts: list[str]) -> list[Match | None]:
+        self._running_since = time.monotonic()
+        try:
+            return recollection.near(texts)
+        finally:
+            self._running_since = None
 
 
 def _answer(match: Match) -> Answer:

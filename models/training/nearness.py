@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 _PRECISION = 0.98
 """Of nearest neighbours that share their intent, from the least cosine on."""
-_COSINES = np.arange(0.75, 0.96, 0.01)
+_COSINES = np.round(np.arange(0.75, 0.955, 0.01), 2)
 """What the least cosine may be. Below, no sentence encoder means "the same"; above, typing errors are far apart."""
 
 _TAUGHT = 5
@@ -131,4 +132,5 @@ def _least_margin(space: Space, groups: Groups, whitened: Embeddings, members: C
         taught = group(whitened[chance.permutation(said)[:_TAUGHT]], np.zeros(min(_TAUGHT, len(said)), np.intp), 1)
         others = right & (members != intent)
         margins.append(space.likelihoods(whitened[others], taught)[:, 0] - own[others])
-    return float(np.quantile(np.concatenate(margins), 1 - _TOLERATED))
+    found = np.concatenate(margins)
+    return float(np.quantile(found, 1 - _TOLERATED)) if len(found) else math.inf

@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 
 from flags.evaluation import Snapshot
 from models.answer import Answer
+from models.learning.recollection import Recollection
 from models.serving import Serving
 from schemas.cloudevents import Received
 from schemas.events import Attempt, Condition, FlagChange, Guardrail, Outcome, Rollout, Rule, Utterance
@@ -256,3 +257,39 @@ async def test_how_an_answer_came_about_is_logged_for_whom_the_flag_is_on_and_ne
     assert (line["tier"], line["intent"], line["flags_revision"]) == ("rules", "change_pin", 3)
     assert line["text_characters"] == len("my pin is 7231")
     assert "7231" not in str(lines)
+
+
+class Corrected:
+    """A corrector that knows one text."""
+
+    def __init__(self, text: str) -> None:
+        self.current = Recollection({}, 41)
+        self._text = text
+        self.near: list[bool] = []
+
+    async def answers(self, _: Recollection, texts: Sequence[str], *, near: bool) -> dict[int, Answer]:
+        self.near.append(near)
+        answer = Answer(intent="corrected", confidence=1.0, tier="corrections", lesson=40)
+        return {row: answer for row, text in enumerate(texts) if text == self._text}
+
+
+async def corrected_by(flags: Snapshot, corrector: Corrected, *utterances: Received) -> list[tuple[str | None, int]]:
+    serving = Serving(cast("Any", Echo()))
+    decider = FlaggedClassifier(serving, lambda: flags, corrector=cast("Any", corrector))
+    decisions = await decider.decide(utterances)
+    return [(decision.answer.intent, decision.corrections_revision) for decision in decisions]
+
+
+async def test_feedback_learning_says_who_is_answered_as_people_corrected() -> None:
+    utterances = [said("a", "ada"), said("b", "ada")]
+    on = await corrected_by(Snapshot({"feedback_learning": True}), Corrected("b"), *utterances)
+    assert on == [("a", 41), ("corrected", 41)]
+    off = await corrected_by(Snapshot({"feedback_learning": False}), Corrected("b"), *utterances)
+    assert off == [("a", 0), ("b", 0)]
+
+
+async def test_who_wants_speed_is_spared_the_search_for_what_is_near() -> None:
+    corrector = Corrected("b")
+    await corrected_by(Snapshot({"performance_mode": True}), corrector, said("a", None))
+    await corrected_by(Snapshot(), corrector, said("a", None))
+    assert corrector.near == [False, True]

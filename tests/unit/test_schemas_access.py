@@ -119,7 +119,7 @@ def test_tokens_come_from_the_settings_and_are_stars_wherever_these_are_shown() 
     [
         ({"ada": {"secret": "short", "scopes": ["flags:read"]}}, "at least 16"),
         ({"ada": {"secret": WRITER, "scopes": []}}, "at least 1 item"),
-        ({"ada": {"secret": WRITER, "scopes": ["flags:all"]}}, "'flags:read' or 'flags:write'"),
+        ({"ada": {"secret": WRITER, "scopes": ["flags:all"]}}, "Input should be 'flags:read', 'flags:write', "),
         ({"ada": {"secret": "with some spaces in it", "scopes": ["flags:read"]}}, "letters, digits"),
         ({name: {"secret": WRITER, "scopes": ["flags:read"]} for name in ("ada", "bob")}, "same secret"),
     ],
