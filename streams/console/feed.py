@@ -53,6 +53,7 @@ class Feed:
         self._every_seconds = every_seconds
         self._sampling: asyncio.Task[None] | None = None
         self._latest: bytes | None = None
+        self._taken = 0
         self._news = asyncio.Condition()
         self._closed = False
 
@@ -86,14 +87,14 @@ class Feed:
 
     async def _events(self) -> AsyncIterator[bytes]:
         yield encode_event("history", list(self._sampler.history))
-        seen: bytes | None = None
+        seen = 0
         while True:
             async with self._news:
-                await self._news.wait_for(lambda: self._closed or self._latest not in {None, seen})  # noqa: B023 - waited for here
-                seen = self._latest
-            if self._closed or seen is None:
+                await self._news.wait_for(lambda: self._closed or (self._latest and self._taken > seen))  # noqa: B023 - waited for here
+                latest, seen = self._latest, self._taken
+            if self._closed or latest is None:
                 return
-            yield seen
+            yield latest
 
     async def _sample_for_ever(self) -> None:
         while True:
@@ -105,6 +106,7 @@ class Feed:
             else:
                 async with self._news:
                     self._latest = latest
+                    self._taken += 1
                     self._news.notify_all()
             await asyncio.sleep(self._every_seconds)
 
