@@ -9,10 +9,10 @@ MAKEFLAGS += --no-print-directory
 BIN := .venv/bin
 STEP := infra/step.sh
 
-.PHONY: help run test test-steps test-train check format generate install install-dev install-servers install-train clean
+.PHONY: help run test test-steps test-train check format generate install install-dev install-prometheus install-servers install-train clean
 
 help: ## Show these lines
-	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:.*## /\t/' | expand -t 20
 
 run: ## Start everything and watch utterances become intents; Ctrl-C stops it
 	@$(STEP) "Installing what serving needs" $(MAKE) install
@@ -49,6 +49,9 @@ install: ## Install what serving needs, and not torch
 
 install-dev: ## Install what the checks and tests need, too
 	@infra/install.sh --inexact
+
+install-prometheus: ## Bring Prometheus and promtool, which the tests of alerts ask (Debian's package, 20 MB)
+	@infra/prometheus/bring.sh
 
 install-servers: ## Install the real model servers that some tests ask, apart from all else (torch: several GB)
 	@infra/install.sh --project tests/servers/mlserver

@@ -136,6 +136,9 @@ class Metrics:
             "model_selection", "Utterances answered, by the tier that answered.", "tier", "strategy"
         )
         self.model_health = self._gauge("intent_classifier_model_health", "1: the tier can answer; 0: not.", "tier")
+        self.tier_wanted = self._gauge(
+            "intentstream_tier_wanted", "1: the flags put the tier into the chain for users nobody singled out.", "tier"
+        )
         self.breaker_state = self._gauge(
             "intentstream_breaker_state", "1 for the state a tier's breaker is in.", "tier", "state"
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -152,6 +153,8 @@ class Worker:
             repair=self._prepare_topics,
             observer=self._observer,
         )
+        for tier in self._serving.current.tiers:
+            self._metrics.tier_wanted.labels(tier).set_function(partial(self._is_wanted, tier))
         self.app = StreamApp("intentstream", folder=settings.state_folder)
         self._add_services()
 
@@ -305,6 +308,9 @@ class Worker:
             releases_behind=self._releases.behind,
             loaded=self._models.settled,
         )
+
+    def _is_wanted(self, tier: str) -> float:
+        return float(tier in self._decider.tiers_wanted())
 
     def _models_state(self) -> ModelsState:
         return models_state(self._serving.current, self._decider, self._brown_out, self._observer.turns)

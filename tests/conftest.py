@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 JARS = Path(__file__).parents[1] / ".intentstream" / "jars"  # shared with `intentstream up`: brought once a checkout
+PROMETHEUS = Path(__file__).parents[1] / ".intentstream" / "prometheus" / "usr" / "bin"
 MODEL_SERVERS = Path(__file__).parent / "servers"
 
 # Taken out of the environment: these are no settings, and what the tests start would refuse them.
@@ -26,6 +28,7 @@ TEST_DATA = os.environ.pop("INTENTSTREAM_TEST_DATA", None)
 TEST_CONFORMANCE = os.environ.pop("INTENTSTREAM_TEST_CONFORMANCE", None)
 TEST_MLSERVER = os.environ.pop("INTENTSTREAM_TEST_MLSERVER", None)
 TEST_TORCHSERVE = os.environ.pop("INTENTSTREAM_TEST_TORCHSERVE", None)
+TEST_PROMETHEUS = os.environ.pop("INTENTSTREAM_TEST_PROMETHEUS", None)
 
 
 class NamedServer(EmbeddedServer):
@@ -85,6 +88,27 @@ def mlserver_program() -> Path:
 def torchserve_program() -> Path:
     """TorchServe."""
     return _model_server("torchserve", TEST_TORCHSERVE)
+
+
+@pytest.fixture(scope="session")
+def promtool_program() -> Path:
+    """Prometheus' tool for checking metrics, rules and configurations."""
+    return _of_prometheus("promtool")
+
+
+@pytest.fixture(scope="session")
+def prometheus_program() -> Path:
+    """Prometheus."""
+    return _of_prometheus("prometheus")
+
+
+def _of_prometheus(name: str) -> Path:
+    """Return a program of Prometheus: from the folder named in the environment, from PATH, or brought here."""
+    path = TEST_PROMETHEUS or os.pathsep.join([os.environ.get("PATH", ""), str(PROMETHEUS)])
+    program = shutil.which(name, path=path)
+    if program is None:
+        pytest.skip(f"needs {name}: `make install-prometheus`, or name its folder in INTENTSTREAM_TEST_PROMETHEUS")
+    return Path(program)
 
 
 def _model_server(name: str, named: str | None) -> Path:

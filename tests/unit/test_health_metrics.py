@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import psutil
 import pytest
-from prometheus_client import CollectorRegistry, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.parser import text_string_to_metric_families
 
 from health.histogram import BatchHistogram
 from health.lag import PartitionLag
 from health.metrics import BREAKER_STATES, EDGES_SECONDS, Metrics
+from tests.kit.alerting import Promtool
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.fixture
@@ -77,6 +83,18 @@ def test_every_metric_is_described(metrics: Metrics) -> None:
     assert {each.name for each in metrics.described} == {
         each.name for each in metrics.registry.collect() if not each.name.startswith(("process_", "python_"))
     }
+
+
+def test_prometheus_linter_finds_nothing_wrong(metrics: Metrics, promtool_program: Path, tmp_path: Path) -> None:
+    for each in vars(metrics).values():
+        if isinstance(each, BatchHistogram):
+            each.observe([0.1], "x")
+        elif isinstance(each, Counter | Gauge | Histogram) and each._labelnames:
+            each.labels(*["x"] * len(each._labelnames))
+    text = metrics.exposition()
+    sampled = {sample.name for family in text_string_to_metric_families(text.decode()) for sample in family.samples}
+    assert {name for each in metrics.described for name in each.samples} <= sampled
+    assert Promtool(promtool_program, tmp_path).complaints("check", "metrics", stdin=text) == ""
 
 
 def test_memory_is_held_against_what_there_may_be(metrics: Metrics) -> None:
