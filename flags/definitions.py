@@ -68,7 +68,7 @@ DEFINITIONS: tuple[FlagDefinition, ...] = (
         name="feedback_learning",
         default=True,
         owner="learning",
-        description="Lets people's corrections override answers and train the next release.",
+        description="Learns from people's corrections, and answers as they corrected.",
         remove_after=_YEAR_AFTER,
     ),
     FlagDefinition(

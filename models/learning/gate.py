@@ -46,10 +46,10 @@ class Gate:
         occurrences: The n-grams, of one kind, of what it is made of.
         texts: How many those are.
         rare: How rare the n-grams are.
-        least: The cosine of weighted n-grams that a text must have with one of them.
+        least: Shape (texts,): the cosine of weighted n-grams that a text must have with each of them.
     """
 
-    def __init__(self, occurrences: Occurrences, texts: int, rare: Rarity, *, least: float) -> None:
+    def __init__(self, occurrences: Occurrences, texts: int, rare: Rarity, least: npt.NDArray[np.float32]) -> None:
         self._least = least
         self._weights = np.full(BUCKETS, rare.unseen, np.float32)
         self._weights[rare.buckets] = rare.weights
@@ -60,11 +60,11 @@ class Gate:
 
     def passes(self, occurrences: Occurrences, texts: int) -> npt.NDArray[np.bool_]:
         """Return which of some texts may be near, shape (texts,)."""
-        if not self._texts.shape[0]:
-            return np.zeros(texts, np.bool_)
-        similarity = self._rows(occurrences, texts, self._texts.shape[0]) @ self._texts
-        likest: npt.NDArray[np.float32] = np.asarray(similarity.max(axis=1).todense()).ravel()
-        return likest >= self._least
+        passed = np.zeros(texts, np.bool_)
+        if self._texts.shape[0]:
+            similar = (self._rows(occurrences, texts, self._texts.shape[0]) @ self._texts).tocoo()
+            passed[similar.row[similar.data >= self._least[similar.col]]] = True
+        return passed
 
     def _rows(self, occurrences: Occurrences, texts: int, features: int) -> sparse.csr_matrix:
         """Return rows of length 1 or less over the n-grams that are known; what is not known has its share."""

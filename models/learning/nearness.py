@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 FILE = "nearness.safetensors"
 
-VERSION = 1
+VERSION = 2
 """Raised whenever the same examples would be measured otherwise."""
 
 
@@ -96,8 +96,7 @@ class Nearness(msgspec.Struct, frozen=True, kw_only=True):
         precision: How often that was right of the catalogue's examples.
         examples: Shape (texts, width): embeddings of the catalogue's examples, or of some of them.
         intents: Shape (texts,): the column of each one's intent.
-        words: How rare the words and pairs of words are in them.
-        characters: How rare the character n-grams are.
+        characters: How rare the character n-grams are in them.
         space: None where there were too few examples.
         catalogue: The catalogue's intents in that space.
         least_margin: How much likelier a taught intent must be than every other for a text to belong to it.
@@ -107,7 +106,6 @@ class Nearness(msgspec.Struct, frozen=True, kw_only=True):
     precision: float
     examples: npt.NDArray[np.float16]
     intents: npt.NDArray[np.intp]
-    words: Rarity
     characters: Rarity
     space: Space | None = None
     catalogue: Groups | None = None
@@ -118,9 +116,8 @@ class Nearness(msgspec.Struct, frozen=True, kw_only=True):
         numbers = np.array([self.least_cosine, self.precision, self.least_margin], np.float64)
         tensors: dict[str, npt.NDArray[Any]] = {"numbers": numbers, "examples": self.examples}
         tensors["intents"] = self.intents.astype(np.int64)
-        for name, rare in (("words", self.words), ("characters", self.characters)):
-            tensors |= {f"{name}.buckets": rare.buckets, f"{name}.weights": rare.weights}
-            tensors[f"{name}.unseen"] = np.array([rare.unseen], np.float64)
+        tensors |= {"buckets": self.characters.buckets, "weights": self.characters.weights}
+        tensors["unseen"] = np.array([self.characters.unseen], np.float64)
         if self.space is not None and self.catalogue is not None:
             tensors |= {
                 "whitening": self.space.whitening,
@@ -140,17 +137,13 @@ class Nearness(msgspec.Struct, frozen=True, kw_only=True):
         if "whitening" in tensors:
             space = Space(whitening=tensors["whitening"], centre=tensors["centre"], spread=float(tensors["spread"][0]))
             catalogue = Groups(tensors["means"], tensors["counts"])
-        words, characters = (
-            Rarity(tensors[f"{name}.buckets"], tensors[f"{name}.weights"], float(tensors[f"{name}.unseen"][0]))
-            for name in ("words", "characters")
-        )
+        characters = Rarity(tensors["buckets"], tensors["weights"], float(tensors["unseen"][0]))
         least_cosine, precision, least_margin = tensors["numbers"].tolist()
         return cls(
             least_cosine=least_cosine,
             precision=precision,
             examples=tensors["examples"],
             intents=tensors["intents"].astype(np.intp),
-            words=words,
             characters=characters,
             space=space,
             catalogue=catalogue,

@@ -49,13 +49,12 @@ def fit_nearness(catalogue: Catalogue, encoder: Encoder) -> Nearness:
     kept = np.sort(np.random.default_rng(0).permutation(len(embeddings))[:_MOST_EXAMPLES])
     embeddings, columns = embeddings[kept], examples.truth[kept]
     least_cosine, precision = _least_cosine(embeddings, columns)
-    words, characters = ngrams(examples.texts)
+    _, characters = ngrams(examples.texts)
     nearness = Nearness(
         least_cosine=least_cosine,
         precision=precision,
         examples=embeddings.astype(np.float16),
         intents=columns,
-        words=rarity(words, len(examples.texts)),
         characters=rarity(characters, len(examples.texts)),
     )
     inside = columns < len(catalogue.intents)

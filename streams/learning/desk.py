@@ -124,9 +124,13 @@ class GuardDesk:
         self._judge = self._new_judge(lessons)
         try:
             self._partitions = self._count_partitions()
-            self._consumer.assign(self._places())
+            places = self._places()
+            self._consumer.assign(places)
         except KafkaException as failure:
             raise UnavailableError(f"The broker does not tell of the feedback: {failure.args[0].str()}.") from failure
+        # The first transaction of a producer takes a second and more; better now than when somebody waits for it.
+        self._next = {place.partition: max(0, place.offset) for place in places}
+        self._commit([])
         _log.info("guard_began", lessons=len(lessons), revision=lessons.revision)
 
     def work(self, seconds: float) -> int:
