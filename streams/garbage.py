@@ -7,6 +7,8 @@ on two cores, that was two fifths of the throughput and most of the time that th
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import gc
 
 _YOUNG_OBJECTS = 50_000
@@ -22,6 +24,18 @@ def collect_seldom() -> None:
 
 
 def keep_for_good() -> None:
-    """Never look again at what is alive now; to be called when all is loaded. Takes a fraction of a second."""
+    """Never look again at what is alive now, and give back what is not.
+
+    To be called when all is loaded, and again when another release was: what the former had leaves then. Takes a
+    fraction of a second.
+    """
+    gc.unfreeze()
     gc.collect()
     gc.freeze()
+    _give_back()
+
+
+def _give_back() -> None:
+    """Return freed memory to the system, which glibc otherwise keeps: measured, 280 MB of 700 after a swap."""
+    with contextlib.suppress(OSError, AttributeError):  # another libc has no such call, and may need none
+        ctypes.CDLL(None).malloc_trim(0)
