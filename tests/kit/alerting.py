@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
+
+FOLDER = Path(__file__).parents[2] / "infra" / "prometheus"
+ALERTS_FILE, RECORDED_FILE = FOLDER / "alerts.yml", FOLDER / "recorded.yml"
 
 Series = dict[str, str]
 """Values in promtool's notation, by series; one sample each 15 s."""

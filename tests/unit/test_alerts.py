@@ -9,12 +9,22 @@ import pytest
 import yaml
 
 from health.metrics import Metrics
-from tests.kit.alerting import Expected, Promtool, Scenario, Series, firing, metrics_in, moved
+from tests.kit.alerting import (
+    ALERTS_FILE,
+    FOLDER,
+    RECORDED_FILE,
+    Expected,
+    Promtool,
+    Scenario,
+    Series,
+    firing,
+    metrics_in,
+    moved,
+)
 
 ROOT = Path(__file__).parents[2]
-FOLDER = ROOT / "infra" / "prometheus"
-ALERTS: dict[str, Any] = yaml.safe_load((FOLDER / "alerts.yml").read_text())
-RECORDED: dict[str, Any] = yaml.safe_load((FOLDER / "recorded.yml").read_text())
+ALERTS: dict[str, Any] = yaml.safe_load(ALERTS_FILE.read_text())
+RECORDED: dict[str, Any] = yaml.safe_load(RECORDED_FILE.read_text())
 RULES: list[dict[str, Any]] = [rule for group in ALERTS["groups"] for rule in group["rules"]]
 
 WELL: Series = {'up{job="intentstream", instance="other"}': "1x1000"}
@@ -328,8 +338,8 @@ def test_the_lag_of_a_topic_is_that_of_all_workers(promtool: Promtool) -> None:
 
 def test_prometheus_accepts_the_configuration_and_the_rules(promtool: Promtool) -> None:
     assert promtool.complaints("check", "config", str(FOLDER / "prometheus.yml")) == ""
-    for file in ("alerts.yml", "recorded.yml"):
-        assert promtool.complaints("check", "rules", "--lint-fatal", "--lint=all", str(FOLDER / file)) == ""
+    for file in (ALERTS_FILE, RECORDED_FILE):
+        assert promtool.complaints("check", "rules", "--lint-fatal", "--lint=all", str(file)) == ""
 
 
 def labels_by_sample() -> dict[str, set[str]]:
