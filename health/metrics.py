@@ -209,9 +209,11 @@ class Metrics:
             "intentstream_lag_messages", "Offsets whose answer is not committed yet.", "topic", "partition"
         )
         self.lag_seconds = self._gauge(
-            "intentstream_lag_seconds", "For how long the first of them has waited, at most.", "topic", "partition"
+            "intentstream_lag_seconds", "For how long the first of those has waited, at most.", "topic", "partition"
         )
-        self.committed_offset = self._gauge("intentstream_committed_offset", "The first of them.", "topic", "partition")
+        self.committed_offset = self._gauge(
+            "intentstream_committed_offset", "The first offset without a committed answer.", "topic", "partition"
+        )
 
     def _create_worker(self) -> None:
         self.ready = self._gauge("intentstream_worker_ready", "1: the readiness probe says yes; 0: no.")

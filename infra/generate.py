@@ -17,6 +17,7 @@ import click
 import yaml
 
 from infra.asyncapi import asyncapi_document
+from infra.monitoring_page import monitoring_page
 from infra.openapi.document import openapi_document
 from schemas.json_schema import SCHEMA_NAMES, event_schema
 from schemas.settings import DEFAULT_FILE, FILE_VARIABLE, Settings
@@ -57,6 +58,7 @@ def generated_files() -> dict[Path, str]:
         GENERATED / "asyncapi.yaml": document,
         GENERATED / "openapi.json": _json(openapi_document(version("intentstream"))),
         Path("docs/settings.md"): _settings_page(),
+        Path("docs/monitoring.md"): monitoring_page(),
     }
 
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from confluent_kafka import TopicPartition
     from faust.types import StreamT
 
+    from health.lag import PartitionLag
     from streams.batches import Batch
 
 
@@ -69,7 +70,7 @@ class Stopwatch:
         """Say so, likewise."""
         print(f"unexpected: {guard}", file=sys.stderr)
 
-    def lagging(self, lag: dict[tuple[str, int], int]) -> None:
+    def lagging(self, lag: dict[tuple[str, int], PartitionLag]) -> None:
         """Need nothing."""
 
 

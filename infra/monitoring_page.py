@@ -1,0 +1,62 @@
+"""The page of what a worker exports and what is alerted on, generated, so that it never says what is not so."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from health.metrics import Metrics
+
+ALERTS_FILE = Path(__file__).parent / "prometheus" / "alerts.yml"
+
+_INTRODUCTION = """\
+# Metrics and alerts
+
+<!-- Written by `python -m infra.generate`; change `health/metrics.py` or `infra/prometheus/alerts.yml` instead. -->
+
+Every worker serves its metrics at `/metrics`, in Prometheus' text format. How to have Prometheus read them, and what to
+make of those about flags and workers, stands in [operations](operations.md).
+
+## Metrics
+
+Histograms have buckets with an edge at 0.5 s, the objective. Labels have few values: routes are templates, flags are at
+most a thousand, and no id and no text ever becomes one. Beside these there are prometheus-client's `process_…` and
+`python_gc_…`.
+
+| metric | labels | what it says |
+|---|---|---|
+"""
+_ALERTS = """
+## Alerts
+
+`page` wakes somebody up, `ticket` waits for the next day. Each leads to a page that says what to do.
+
+| alert | | fires when | for |
+|---|---|---|---|
+"""
+
+
+def monitoring_page() -> str:
+    """Return the page."""
+    table = ""
+    for metric in Metrics("").described:
+        name = metric.name if metric.kind == "histogram" else metric.samples[0]
+        kind = " (histogram)" if metric.kind == "histogram" else ""
+        labels = ", ".join(f"`{label}`" for label in metric.labels)
+        table += f"| `{name}`{kind} | {labels} | {metric.documentation} |\n"
+    return _INTRODUCTION + table + _ALERTS + "".join(map(_row, _rules()))
+
+
+def _rules() -> list[dict[str, Any]]:
+    groups: list[dict[str, Any]] = yaml.safe_load(ALERTS_FILE.read_text())["groups"]
+    return [rule for group in groups for rule in group["rules"]]
+
+
+def _row(rule: dict[str, Any]) -> str:
+    page = rule["annotations"]["runbook_url"].removeprefix("docs/")
+    expression = re.sub(r"\s+", " ", rule["expr"]).strip().replace("|", "\\|")
+    severity, patience = rule["labels"]["severity"], rule.get("for", "")
+    return f"| [`{rule['alert']}`]({page}) | {severity} | `{expression}` | {patience} |\n"
