@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -265,12 +264,12 @@ def test_serving_imports_neither_torch_nor_once_prepared_what_trains(served: lis
     assert imported == ["onnx sklearn", ""]
 
 
-def test_on_a_machine_where_nothing_is_prepared_rules_answer_within_five_seconds(served: list[str]) -> None:
-    started = time.monotonic()
+def test_on_a_machine_where_nothing_is_prepared_rules_answer_before_the_rest_is_made(
+    served: list[str], tmp_path: Path
+) -> None:
     with subprocess.Popen(served, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
         line = next(line for line in process.stdout if "tier_" not in line)
-        seconds = time.monotonic() - started
         process.kill()
     assert line.strip() == "rules"
-    assert seconds < 5
+    assert not list(tmp_path.rglob("zero-shot-*"))
