@@ -131,6 +131,7 @@ def _where_to_look(settings: Settings, worker: WorkerProcess, servers: EmbeddedS
     us = "intentstream" if shutil.which("intentstream") else sys.argv[0]
     return f"""
 Where to look
+  console   {web}/
   health    {web}/health   {web}/health/ready
   metrics   {web}/metrics
   ask it    curl -s {web}/api/v1/intents/classify -H 'content-type: application/json' \\

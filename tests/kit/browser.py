@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
+_KEYS = {"Enter": (13, "\r"), "Tab": (9, ""), "Escape": (27, ""), "ArrowLeft": (37, ""), " ": (32, " ")}
 _ANSWER_SECONDS = 30.0
 _START_SECONDS = 60.0
 _END_SECONDS = 20.0
@@ -86,10 +87,12 @@ class Browser:
                 f"within {seconds:g} s it never was that {condition}; the page says:\n{text}"
             ) from None
 
-    async def press(self, key: str, *, code: int) -> None:
-        """Press a key."""
-        for kind in ("keyDown", "keyUp"):
-            await self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code)
+    async def press(self, key: str) -> None:
+        """Press one of the keys in `_KEYS`."""
+        code, text = _KEYS[key]
+        said = {"key": key, "code": key, "windowsVirtualKeyCode": code}
+        await self.call("Input.dispatchKeyEvent", type="keyDown", **said, **({"text": text} if text else {}))
+        await self.call("Input.dispatchKeyEvent", type="keyUp", **said)
 
     async def type(self, text: str) -> None:
         """Type a text where the focus is."""
@@ -138,6 +141,7 @@ async def running_browser(folder: Path) -> AsyncIterator[Browser]:
                 listening = asyncio.create_task(browser.listen())
                 for domain in ("Page", "Runtime", "Log"):
                     await browser.call(f"{domain}.enable")
+                await browser.call("Emulation.setFocusEmulationEnabled", enabled=True)
                 yield browser
                 with suppress(TimeoutError):  # its answer may be lost with it
                     async with asyncio.timeout(2):

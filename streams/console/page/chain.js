@@ -24,10 +24,8 @@ export function showChain(shot) {
   const links = [...(shot.cache.length ? [{ name: "cache", cache: shot.cache }] : []), ...inside];
   keep($("tiers"), links, (link) => link.name, (link) => (link.cache ? cacheCard() : tierCard(link)));
   const outside = shot.tiers.filter((tier) => tier.place === null);
-  const said = outside.map((tier) => `${tier.name}${tier.missing ? `: ${tier.missing}` : ""}`);
-  say($("spare"), said.length ? `Left out by the flags: ${said.join("; ")}.` : "");
-  const brown = shot.brown_out ? " Utterances wait too long: the first tier's answer stands for now." : "";
-  if (brown) say($("spare"), $("spare").textContent + brown);
+  const said = outside.map((tier) => `${tier.name}${tier.missing ? ` (${tier.missing})` : ""}`);
+  say($("spare"), said.length ? `Left out by the flags: ${said.join(", ")}.` : "");
 }
 
 function card(name, what) {
@@ -55,7 +53,7 @@ function tierCard(first) {
     made.condition.update(level, word);
     say(made.figure, share(tier.share));
     made.bar.style.inlineSize = `${(tier.share ?? 0) * 100}%`;
-    say(made.note, tier.p95_seconds === null ? (tier.missing ?? "No call in the last minute.") : `A batch takes ${took(tier.p50_seconds)}, at most ${took(tier.p95_seconds)} (p95).`);
+    say(made.note, tier.p95_seconds === null ? (tier.missing ?? "no call in the last minute") : `${took(tier.p50_seconds)} a batch, ${took(tier.p95_seconds)} at p95`);
     mark(made.node, "data-level", level);
     const points = paces.get(tier.name);
     made.chart.update(points, points.at(-1)[0]);
@@ -74,7 +72,7 @@ function cacheCard() {
     say(made.figure, asked ? share(found / asked) : share(null));
     made.bar.style.inlineSize = `${asked ? (found / asked) * 100 : 0}%`;
     const layers = cache.map((layer) => `${layer.layer} ${count(layer.found)} of ${count(layer.asked)}`);
-    say(made.note, asked ? `Found: ${layers.join(", ")}.` : "No question in the last minute.");
+    say(made.note, asked ? `found: ${layers.join(", ")}` : "no question in the last minute");
   };
   return { node: made.node, update };
 }

@@ -119,6 +119,6 @@ function makeRow(first) {
 }
 
 function line(change) {
-  const is = change.deleted ? "deleted" : change.killed ? "killed" : change.enabled ? `on, ${change.rollout_percentage} %` : "off";
+  const is = change.deleted ? "deleted" : change.killed ? "killed" : change.enabled ? `on, ${change.rollout_percentage ?? 100} %` : "off";
   return h("li", {}, h("time", { datetime: change.changed_at }, since(change.changed_at)), h("b", {}, is), h("span", {}, change.changed_by), h("span", {}, change.reason || "no reason given"));
 }

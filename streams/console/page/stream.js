@@ -43,7 +43,7 @@ function makeChart(chart) {
 
 function showLag(lag) {
   const partitions = Object.entries(lag);
-  const most = Math.max(10, ...partitions.map(([, messages]) => messages));
+  const most = Math.max(100, ...partitions.map(([, messages]) => messages));
   const total = partitions.reduce((sum, [, messages]) => sum + messages, 0);
   const box = $("lag");
   if (!box.kept) {
