@@ -92,16 +92,24 @@ class Corrector:
     def _remember(self, recollection: Recollection) -> None:
         surroundings = self._surroundings()
         if surroundings is not None and len(recollection):
-            if surroundings.encoder is not self._embedded_by:
-                self._embeddings, self._embedded_by = {}, surroundings.encoder
-            self._embeddings = {text: self._embeddings[text] for text in recollection.texts if text in self._embeddings}
-            new = [text for text in recollection.texts if text not in self._embeddings]
-            if len(new) > _AT_ONCE and not self._current.knows_what_is_near:
-                self._current = recollection.copy()
-            if new:
-                self._embeddings.update(zip(new, surroundings.encoder.embed(new), strict=True))
-            recollection.look_around(surroundings, np.stack([self._embeddings[text] for text in recollection.texts]))
+            try:
+                self._look_around(recollection, surroundings)
+            except Exception as error:  # noqa: BLE001 - the guard of nearness: without it, lessons decide their very texts
+                self._observer.nearness_skipped(len(recollection))
+                _log.error("nearness_failed", texts=len(recollection), fault=type(error).__name__)
         self._current, self._looked_around = recollection, surroundings
+
+    def _look_around(self, recollection: Recollection, surroundings: Surroundings) -> None:
+        """Have lessons know what is near to them; texts that were embedded before are not again."""
+        if surroundings.encoder is not self._embedded_by:
+            self._embeddings, self._embedded_by = {}, surroundings.encoder
+        self._embeddings = {text: self._embeddings[text] for text in recollection.texts if text in self._embeddings}
+        new = [text for text in recollection.texts if text not in self._embeddings]
+        if len(new) > _AT_ONCE:
+            self._current = recollection.copy()
+        if new:
+            self._embeddings.update(zip(new, surroundings.encoder.embed(new), strict=True))
+        recollection.look_around(surroundings, np.stack([self._embeddings[text] for text in recollection.texts]))
 
     # On the event loop that decides.
 

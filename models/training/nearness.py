@@ -118,18 +118,19 @@ def _least_margin(space: Space, groups: Groups, whitened: Embeddings, members: C
     Each intent in turn is taken out and taught anew by a few of its examples, and the examples of all others are asked.
     Only those count that their own intent would get without it.
     """
-    chance = np.random.default_rng(0)
     likelihoods = space.likelihoods(whitened, groups)
     rows = np.arange(len(members))
-    likelihoods[rows, members] = space.own_likelihoods(whitened, members, groups)
+    own = likelihoods[rows, members] = space.own_likelihoods(whitened, members, groups)
     nowhere = space.likelihoods(whitened, space.nowhere)[:, 0]
-    right = (likelihoods.argmax(axis=1) == members) & (likelihoods[rows, members] >= nowhere)
-    own = likelihoods[rows, members]
-    margins = []
-    for intent in range(len(groups.counts)):
-        said = np.flatnonzero(members == intent)
-        taught = group(whitened[chance.permutation(said)[:_TAUGHT]], np.zeros(min(_TAUGHT, len(said)), np.intp), 1)
-        others = right & (members != intent)
-        margins.append(space.likelihoods(whitened[others], taught)[:, 0] - own[others])
-    found = np.concatenate(margins)
-    return float(np.quantile(found, 1 - _TOLERATED)) if len(found) else math.inf
+    right = (likelihoods.argmax(axis=1) == members) & (own >= nowhere)
+    few = _some_of_each(members, len(groups.counts))
+    taught = space.likelihoods(whitened, group(whitened[few], members[few], len(groups.counts)))
+    others = right[:, None] & (members[:, None] != np.arange(len(groups.counts)))
+    margins = (taught - own[:, None])[others]
+    return float(np.quantile(margins, 1 - _TOLERATED)) if len(margins) else math.inf
+
+
+def _some_of_each(members: Columns, groups: int) -> Columns:
+    """Return the rows of a few examples of each group."""
+    chance = np.random.default_rng(0)
+    return np.concatenate([chance.permutation(np.flatnonzero(members == number))[:_TAUGHT] for number in range(groups)])

@@ -30,9 +30,12 @@ class OneDirection:
         self.asked: list[str] = []
         self.free = threading.Event()
         self.free.set()
+        self.broken = False
 
     def embed(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
         self.free.wait(30)
+        if self.broken:
+            raise RuntimeError("the graph cannot be run")
         self.asked += texts
         return np.tile(np.eye(1, 8, dtype=np.float32), (len(texts), 1))
 
@@ -127,6 +130,14 @@ async def test_an_encoder_that_hangs_costs_a_deadline_once_and_no_answer() -> No
         assert room.skipped == [1, 2]
     finally:
         room.encoder.free.set()
+
+
+async def test_an_encoder_that_fails_leaves_the_very_text_to_decide() -> None:
+    room = Room()
+    room.encoder.broken = True
+    room.learn("money back", "refund")
+    assert await room.ask("money back", "my money back") == {0: "refund"}
+    assert room.skipped == [1]
 
 
 async def test_a_batch_is_answered_by_what_was_known_when_it_began() -> None:
