@@ -256,8 +256,8 @@ class Access(_Section):
     tokens: dict[str, Token] = Field(
         {},
         description="By their holder's name, each a `secret` and `scopes` (`flags:read`, `flags:write`, "
-        "`feedback:write`, `console:read`): JSON in the environment, `[access.tokens.NAME]` in the file; none: only "
-        "callers on this machine are let in.",
+        "`feedback:write`, `console:read`, `dead-letters:replay`): JSON in the environment, `[access.tokens.NAME]` in "
+        "the file; none: only callers on this machine are let in.",
     )
 
     @field_validator("tokens")

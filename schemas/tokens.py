@@ -27,6 +27,7 @@ class Scope(enum.StrEnum):
     FLAGS_WRITE = "flags:write"
     FEEDBACK_WRITE = "feedback:write"
     CONSOLE_READ = "console:read"
+    DEAD_LETTERS_REPLAY = "dead-letters:replay"
 
 
 class Token(BaseModel):

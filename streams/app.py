@@ -12,6 +12,7 @@ import structlog
 from aiohttp import web
 from confluent_kafka import Consumer, Producer
 
+from flags.api.blocking import BlockingCalls
 from health.checks import Dependency, DependencyChecks, Status
 from health.dependencies import (
     KafkaDependency,
@@ -46,6 +47,8 @@ from streams.console.feed import Feed
 from streams.console.routes import ConsoleRoutes
 from streams.console.sampler import Known, Sampler
 from streams.contract import contract_routes
+from streams.deadletter_routes import DeadLetterRoutes
+from streams.deadletters import plan_replay, replay
 from streams.decide import FlaggedClassifier
 from streams.exchange import Exchange
 from streams.flag_parts import FlagParts
@@ -78,6 +81,8 @@ _CHANNEL_BATCHES = 1
 """One batch waits while one is answered and one commits; more would only add latency."""
 
 _CHECK_EVERY_SECONDS = 2.0
+_REPLAY_SECONDS = 60.0
+"""How long who asks for dead letters to be sent again waits; the topic is read from its beginning."""
 
 
 _SWITCH_SECONDS = 0.0005
@@ -253,6 +258,12 @@ class Worker:
         application.add_routes(self._learning.routes.routes())
         application.add_routes(self._flags.routes.routes())
         application.add_routes(contract_routes())
+        DeadLetterRoutes(
+            access=Access(self._settings.access.tokens),
+            plan=partial(plan_replay, self._settings),
+            replay=partial(replay, self._settings),
+            calls=BlockingCalls("dead-letters", threads=1, waiting=1, deadline_seconds=_REPLAY_SECONDS),
+        ).mount(application)
         self._console().mount(application)
         return application
 

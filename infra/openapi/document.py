@@ -12,6 +12,7 @@ from flags.api import ofrep, views
 from flags.experiments.views import ExperimentList, ExperimentView
 from flags.rollouts.views import RolloutList, RolloutView
 from health.report import CONTENT_TYPE as HEALTH_JSON
+from infra.openapi.deadletters import DEAD_LETTER_TYPES, dead_letter_operations
 from infra.openapi.experiments import experiment_operations, experiment_schemas
 from infra.openapi.feedback import feedback_operations, feedback_schemas
 from infra.openapi.flags import flag_operations, flag_schemas
@@ -39,6 +40,7 @@ _TYPES: tuple[type, ...] = (
     Utterance,
     Classified,
     FeedbackTaken,
+    *DEAD_LETTER_TYPES,
     Problem,
     views.FlagList,
     views.FlagView,
@@ -101,6 +103,7 @@ def operations() -> list[Operation]:
         *flag_operations(),
         *rollout_operations(),
         *experiment_operations(),
+        *dead_letter_operations(),
         *_health(),
     ]
 

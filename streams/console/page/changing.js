@@ -20,13 +20,13 @@ export function askForToken(why) {
 /**
  * Ask for a change, and make it.
  *
- * @param change title, text, verb, danger?; method, path, etag?, body: what is sent beside who and why
+ * @param change title, text, verb, danger?; why?: false where nobody is asked who and why; method, path, etag?, body
  * @returns what the worker answered; null: it was given up
  */
 export function makeChange(change) {
   return converse({
-    ...change,
     why: true,
+    ...change,
     act: async (said) => (await ask(change.method, change.path, { ...change.body, ...said }, change.etag ? { "If-Match": change.etag } : {}))[0],
   });
 }
@@ -59,7 +59,7 @@ function converse({ title, text, verb, danger, why, token, act }) {
     form.onsubmit = async (event) => {
       event.preventDefault();
       if (needed.token) access.token = secret.input.value.trim();
-      const said = { reason: reason.input.value, ...(named() ? {} : { changed_by: who.input.value }) };
+      const said = why ? { reason: reason.input.value, ...(named() ? {} : { changed_by: who.input.value }) } : {};
       if (why && !named()) localStorage.setItem(WHO, who.input.value);
       go.disabled = true;
       say(fault, "");
@@ -75,6 +75,6 @@ function converse({ title, text, verb, danger, why, token, act }) {
       }
     };
     dialog.showModal();
-    (why ? reason : secret).input.focus();
+    (form.querySelector("input") ?? go).focus();
   });
 }
