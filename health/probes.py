@@ -87,11 +87,10 @@ def ready(state: WorkerState) -> Report:
 
 
 def startup(state: WorkerState) -> Report:
-    """Answer whether this worker has started: its models are there, whatever is away outside of it."""
-    loading = Status.PASS if state.loaded else Status.FAIL
+    """Answer whether this worker has started: some model can answer, whatever is away outside of it."""
     joined = Status.PASS if state.assigned else Status.WARN
     checks = {
-        "models:loaded": [component("models", loading, None if state.loaded else "The models are being loaded.")],
+        "models:loaded": [_loading(state)],
         "intake:assignment": [
             component("intake", joined, None if state.assigned else "The intake has no assignment yet.")
         ],
@@ -156,6 +155,14 @@ def _reasons_not_ready(state: WorkerState) -> list[str]:
         ),
     }
     return [reason for reason, holds in reasons.items() if holds]
+
+
+def _loading(state: WorkerState) -> Check:
+    if not any(state.tiers.values()):
+        return component("models", Status.FAIL, "No model can answer yet.")
+    if not state.loaded:
+        return component("models", Status.WARN, "Some models are still being loaded.")
+    return component("models", Status.PASS)
 
 
 def _tier(name: str, *, able: bool) -> Check:

@@ -129,7 +129,7 @@ def _health() -> list[Operation]:
         "/health": ("health", "How this worker is."),
         "/health/live": ("healthLive", "Whether it runs."),
         "/health/ready": ("healthReady", "Whether sending it traffic makes sense."),
-        "/health/startup": ("healthStartup", "Whether its models are loaded."),
+        "/health/startup": ("healthStartup", "Whether it can answer yet."),
         "/health/models": ("healthModels", "How its tiers are, and who picks them."),
         "/health/dependencies": ("healthDependencies", "How each of its dependencies is."),
         "/health/flags": ("healthFlags", "How well it knows the flags."),

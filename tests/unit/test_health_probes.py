@@ -107,12 +107,14 @@ def test_health_describes_each_dependency() -> None:
     assert body["checks"]["postgres:availability"][0]["output"] == "It did not answer within 2 s."
 
 
-def test_a_worker_has_started_when_its_models_are_loaded_whatever_is_away_outside() -> None:
-    loading = probes.startup(changed(loaded=False))
+def test_a_worker_has_started_when_a_model_can_answer_whatever_is_away_outside() -> None:
+    loading = probes.startup(changed(loaded=False, tiers={"zero_shot": False, "rules": False}))
     assert (loading.http_status, loading.body["checks"]["models:loaded"][0]["output"]) == (
         503,
-        "The models are being loaded.",
+        "No model can answer yet.",
     )
+    answering = probes.startup(changed(loaded=False, tiers={"zero_shot": False, "rules": True}))
+    assert (answering.http_status, answering.body["status"]) == (200, "warn")
     alone = probes.startup(changed(broker_reachable=False, assigned=False))
     assert (alone.http_status, alone.body["status"]) == (200, "warn")
     assert probes.startup(WELL).body["status"] == "pass"
