@@ -30,6 +30,7 @@ export function showChain(shot) {
 
 function card(name, what) {
   const figure = h("b");
+  const sign = h("small");
   const bar = h("i");
   const note = h("p", { class: "note" });
   const condition = state("idle", "");
@@ -38,12 +39,17 @@ function card(name, what) {
     "li",
     { class: "tier" },
     h("div", { class: "tier-head" }, h("h3", {}, name), condition.node),
-    h("p", { class: "figure" }, figure, h("small", {}, "%"), h("span", {}, ` ${what}`)),
+    h("p", { class: "figure" }, figure, sign, h("span", {}, ` ${what}`)),
     h("div", { class: "meter", "aria-hidden": "true" }, bar),
     note,
     chart.node,
   );
-  return { node, figure, bar, note, condition, chart };
+  const draw = (part) => {
+    say(figure, share(part));
+    say(sign, part === null ? "" : "%");
+    bar.style.inlineSize = `${(part ?? 0) * 100}%`;
+  };
+  return { node, draw, note, condition, chart };
 }
 
 function tierCard(first) {
@@ -51,8 +57,7 @@ function tierCard(first) {
   const update = (tier) => {
     const [level, word] = standing(tier);
     made.condition.update(level, word);
-    say(made.figure, share(tier.share));
-    made.bar.style.inlineSize = `${(tier.share ?? 0) * 100}%`;
+    made.draw(tier.share);
     say(made.note, tier.p95_seconds === null ? (tier.missing ?? "no call in the last minute") : `${took(tier.p50_seconds)} a batch, ${took(tier.p95_seconds)} at p95`);
     mark(made.node, "data-level", level);
     const points = paces.get(tier.name);
@@ -69,8 +74,7 @@ function cacheCard() {
     const asked = Math.max(...cache.map((layer) => layer.asked));
     const found = cache.reduce((sum, layer) => sum + layer.found, 0);
     made.condition.update(asked ? "ok" : "idle", asked ? "answering" : "not asked");
-    say(made.figure, asked ? share(found / asked) : share(null));
-    made.bar.style.inlineSize = `${asked ? (found / asked) * 100 : 0}%`;
+    made.draw(asked ? found / asked : null);
     const layers = cache.map((layer) => `${layer.layer} ${count(layer.found)} of ${count(layer.asked)}`);
     say(made.note, asked ? `found: ${layers.join(", ")}` : "no question in the last minute");
   };

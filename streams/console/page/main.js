@@ -69,7 +69,7 @@ function linked({ state, problem, retryAt }) {
     show();
     countdown = setInterval(show, 250);
   } else if (state === "locked" && problem.status === 401) {
-    notice("unknown", "Locked", "This worker wants to know who you are.", [problem.message], ["Enter a token", () => askForToken("It needs the scope console:read; to see and change flags, flags:read and flags:write.")]);
+    notice("unknown", "Locked", "This worker wants to know who you are.", [access.token ? problem.message : "Whoever runs it gives you a token; it needs the scope console:read."], ["Enter a token", () => askForToken("It needs the scope console:read; to see and change flags, flags:read and flags:write.")]);
   } else {
     const again = state === "locked" && access.token ? ["Enter another token", () => askForToken(problem.message)] : ["Try again", () => retry()];
     notice("unknown", state === "locked" ? "Not for you" : "Refused", state === "locked" ? "This worker does not show you its console." : "This worker has no room for another console.", [problem.message], again);

@@ -11,7 +11,7 @@ export function makeRecent() {
   $("results").append(
     h(
       "div",
-      { class: "scroll", tabindex: 0, role: "region", "aria-label": "Recent results" },
+      { class: "scroll", tabindex: 0, role: "region", "aria-label": "Table of results" },
       h("table", {}, h("thead", {}, h("tr", {}, ...["At", "Intent", "Sure", "Way", "Took", "Partition/offset"].map((name, index) => h("th", { scope: "col", class: [0, 2, 4].includes(index) ? "number" : index === 5 ? "number wide" : null }, name)))), rows),
     ),
     h("p", { id: "no-results", class: "empty" }, "No result yet."),

@@ -5,7 +5,7 @@ import { count, plural, rate, span } from "./format.js";
 import { spark } from "./spark.js";
 
 const points = [];
-const per = (number) => [rate(number), "/s"];
+const per = (number) => [rate(number), number === null ? "" : "/s"];
 const CHARTS = [
   { key: "in", label: "Coming in", read: (point) => point[1], show: per, least: 1 },
   { key: "out", label: "Answered", read: (point) => point[2], show: per, least: 1 },
