@@ -17,6 +17,7 @@ import click
 import yaml
 
 from infra.asyncapi import asyncapi_document
+from infra.grafana.dashboards import DASHBOARDS
 from infra.monitoring_page import monitoring_page
 from infra.openapi.document import openapi_document
 from schemas.json_schema import SCHEMA_NAMES, event_schema
@@ -59,6 +60,7 @@ def generated_files() -> dict[Path, str]:
         GENERATED / "openapi.json": _json(openapi_document(version("intentstream"))),
         Path("docs/settings.md"): _settings_page(),
         Path("docs/monitoring.md"): monitoring_page(),
+        **{Path(f"infra/grafana/generated/{each.uid}.json"): _json(each.render()) for each in DASHBOARDS},
     }
 
 

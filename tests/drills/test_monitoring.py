@@ -6,6 +6,7 @@ import json
 import urllib.error
 import urllib.request
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlencode
 
@@ -14,6 +15,7 @@ import yaml
 
 from infra.embedded.ports import free_port
 from infra.embedded.process import Child, Launch
+from infra.grafana.dashboards import DASHBOARDS
 from tests.kit.alerting import ALERTS_FILE, FOLDER, RECORDED_FILE, Promtool
 from tests.kit.load import publish, utterances
 from tests.kit.waiting import wait_until
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.drill
 
 COUNT = 3_000
+QUERIES = [query for dashboard in DASHBOARDS for panel in dashboard.panels for query in panel.queries]
 PROBES = ("", "/live", "/ready", "/startup", "/models", "/dependencies", "/flags")
 AWAY = {"IntentstreamDependencyAway"}
 """What fires in a worker of the drills, which has no Redis."""
@@ -53,6 +56,15 @@ class Prometheus(NamedTuple):
         """Return a query's one value; 0 where it has none."""
         answer = self.ask("query", query=query)
         return float(answer["result"][0]["value"][1]) if answer and answer["result"] else 0.0
+
+    def accepts(self, query: str) -> bool:
+        """Return whether a query of a dashboard is one."""
+        return self.ask("query", query=query.replace("$__rate_interval", "1m")) is not None
+
+    def has_data(self, query: str) -> bool:
+        """Return whether a query of a dashboard gives any."""
+        answer = self.ask("query", query=query.replace("$__rate_interval", "1m"))
+        return bool(answer and answer["result"])
 
     def rules(self) -> list[dict[str, Any]]:
         """Return every rule as it was last evaluated."""
@@ -143,6 +155,9 @@ def test_prometheus_understands_every_rule_and_sees_a_worker_go_and_come_back(
             also=lambda: str([rule for rule in running.rules() if rule["health"] != "ok"]),
         )
         wait_until(lambda: running.firing() == AWAY, "nothing fires but what is", also=lambda: str(running.firing()))
+        for query in QUERIES:
+            accepted = partial(running.accepts if query.rare else running.has_data, query.expression)
+            wait_until(accepted, f"a dashboard shows {query.expression}")
         worker.kill()
         wait_until(lambda: "IntentstreamDown" in running.firing(), "it is missed")
         worker.start()

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
 
+from health.metrics import Metrics
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -111,3 +113,24 @@ def metrics_in(expression: str) -> dict[str, set[str]]:
         if not re.fullmatch(r"and|or|unless|offset|by|on|[smhd]|inf|nan", name, re.IGNORECASE):
             found.setdefault(name, set()).update(re.findall(r"(\w+)\s*[=!]", selector))
     return found
+
+
+def unknown_in(expression: str) -> list[str]:
+    """Return what of the metrics and labels in an expression neither a worker exports nor Prometheus records."""
+    known = labels_by_sample()
+    unknown = []
+    for metric, labels in metrics_in(expression).items():
+        if metric not in known:
+            unknown.append(metric)
+        else:
+            unknown += [f"{metric}{{{label}}}" for label in labels - known[metric] - {"job", "instance", "le"}]
+    return unknown
+
+
+def labels_by_sample() -> dict[str, set[str]]:
+    """Return the labels of everything that a worker exports or Prometheus records."""
+    metrics = Metrics("1.2.3")
+    exported = {sample: {*each.labels} for each in metrics.described for sample in each.samples}
+    processes = {each.name: set[str]() for each in metrics.registry.collect() if each.name.startswith("process_")}
+    (group,) = yaml.safe_load(RECORDED_FILE.read_text())["groups"]
+    return exported | processes | {rule["record"]: set[str]() for rule in group["rules"]} | {"up": set()}
