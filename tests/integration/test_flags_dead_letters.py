@@ -186,7 +186,7 @@ def test_a_restore_and_its_dead_letter_are_there_together_or_not_at_all(topics: 
     topics.write_by_hand(b"caching", b"garbage")
     topics.dead_letters = "there-is-no-such-topic"
     writer = topics.writer()
-    writer._closing.set()  # so that it tries once
+    writer.close()  # so that it tries once
     with pytest.raises(UnavailableError, match="caching"):
         writer.restore("caching")
     assert len(topics.records()) == 2
