@@ -28,6 +28,7 @@ from schemas.errors import UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from concurrent.futures import Executor
 
     from models.answer import Answer
     from models.breaker import BreakerState
@@ -59,6 +60,7 @@ class Classifier:
         catalogue: Catalogue,
         *,
         announced: Announced = NOTHING_ANNOUNCED,
+        fitter: Executor | None = None,
         share: bool = True,
         observer: Observer | None = None,
     ) -> None:
@@ -68,6 +70,7 @@ class Classifier:
             settings: Of chain, cache, models and Redis.
             catalogue: The intents.
             announced: Which releases of it and of the fine-tuned tier to serve.
+            fitter: Fits thresholds, one classifier's after another's; None: each fits its own.
             share: Whether answers are remembered in Redis, too.
             observer: Is told what happens.
         """
@@ -99,6 +102,7 @@ class Classifier:
         self._loading: asyncio.Task[None] | None = None
         self._tiers_there = asyncio.Event()
         self._loader = DaemonThread("load-models")
+        self._fitter = fitter or self._loader
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -296,7 +300,7 @@ class Classifier:
     async def _load_policy(self) -> None:
         """Fit the policy where that was never done, or go on without and say why."""
         try:
-            self.apply(await self._off_the_loop(self._fitting.policy))
+            self.apply(await asyncio.get_running_loop().run_in_executor(self._fitter, self._fitting.policy))
         except UnavailableError as error:
             _log.warning("policy_not_there", reason=str(error))
         except Exception as error:  # noqa: BLE001 - the guard of fitting: without a policy the settings decide

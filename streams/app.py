@@ -206,9 +206,10 @@ class Worker:
         settings = self._settings
         own = load_catalogue(settings.models.catalogue or default_catalogue_path())
         served = ServedReleases(settings.state_folder / "models", own)
+        fitter = DaemonThread("fit-policy")  # one for all, so that quick swaps do not fit several at the same time
 
         def new_classifier(catalogue: Catalogue, announced: Announced) -> Classifier:
-            return Classifier(settings, catalogue, announced=announced, observer=self._observer)
+            return Classifier(settings, catalogue, announced=announced, fitter=fitter, observer=self._observer)
 
         serving = Serving(new_classifier(served.catalogue, served.announced))
         installer = ReleaseInstaller(
