@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from confluent_kafka import TopicPartition
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from confluent_kafka import Message
 
@@ -57,9 +57,10 @@ class Batch:
             if topic is not None and partition is not None and record.offset() is not None
         }
 
-    def next_offsets(self) -> list[TopicPartition]:
-        """Return, for each partition in the batch, the offset after its last record."""
-        return [TopicPartition(*place, (record.offset() or 0) + 1) for place, record in self.last_records().items()]
+
+def next_offsets(last: Mapping[tuple[str, int], Message]) -> list[TopicPartition]:
+    """Return, for each partition, the offset after its last record."""
+    return [TopicPartition(*place, (record.offset() or 0) + 1) for place, record in last.items()]
 
 
 def join(batches: Sequence[Batch]) -> Batch:

@@ -24,13 +24,13 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 
 from health.lag import Progress
 from schemas.errors import UnavailableError
-from streams.batches import Batch
+from streams.batches import Batch, next_offsets
 from streams.transactions import CALL_SECONDS, Transactions, TransactionsObserver
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from confluent_kafka import Producer
+    from confluent_kafka import Message, Producer
 
     from health.lag import PartitionLag
     from streams.batches import Outgoing
@@ -165,14 +165,15 @@ class Exchange:
             with self._fence:
                 if self._is_void(batch):
                     return False
+                last = batch.last_records()
                 begun = self._committing_since = time.monotonic()
                 try:
-                    committed = self._transactions.commit(answers, batch.next_offsets(), self._group)
+                    committed = self._transactions.commit(answers, next_offsets(last), self._group)
                 finally:
                     self._committing_since = None
                     if committed:
                         self._due += batch.count
-                        self._note_progress(batch)
+                        self._note_progress(last)
                     else:
                         self._open_epoch()
         finally:
@@ -246,8 +247,8 @@ class Exchange:
         self._observer.voided(len(batch.records))
         return True
 
-    def _note_progress(self, batch: Batch) -> None:
-        for place, record in batch.last_records().items():
+    def _note_progress(self, last: Mapping[tuple[str, int], Message]) -> None:
+        for place, record in last.items():
             self._progress.committed(place, (record.offset() or 0) + 1, record.timestamp()[1])
 
     def _land(self, batch: Batch) -> None:

@@ -127,7 +127,7 @@ def test_what_a_worker_exports_says_what_it_did(worker: WorkerProcess, promtool_
 
 
 def test_every_probe_answers_under_way(worker: WorkerProcess) -> None:
-    worker.wait_for("/health/startup", 200)
+    wait_until(lambda: json.loads(worker.get("/health/startup"))["status"] == "pass", "every model is loaded")
     for probe in PROBES:
         assert worker.status(f"/health{probe}") == 200, probe
     models = json.loads(worker.get("/health/models"))["checks"]
