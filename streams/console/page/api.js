@@ -26,6 +26,9 @@ export class Problem extends Error {
   }
 }
 
+/** Say whether it is who asks that a worker minds. */
+export const refused = (problem) => problem.status === 401 || problem.status === 403;
+
 export const credentials = () => (access.token ? { Authorization: `Bearer ${access.token}` } : {});
 
 export async function refusal(response) {

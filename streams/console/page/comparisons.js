@@ -1,11 +1,12 @@
 // Rollouts and experiments under way: where each stands, what the evidence says, and how to stop one.
 
-import { ask } from "./api.js";
+import { access, ask, refused } from "./api.js";
 import { makeChange } from "./changing.js";
 import { $, h, keep, say, state } from "./dom.js";
 import { ago, count } from "./format.js";
 
 let shown = null;
+access.onchange(() => (shown = null));
 
 export async function followComparisons(revision, { anew = false } = {}) {
   if (shown === revision && !anew) return;
@@ -15,8 +16,8 @@ export async function followComparisons(revision, { anew = false } = {}) {
     const all = [...rollouts.map((each) => ({ ...each, kind: "rollout" })), ...experiments.map((each) => ({ ...each, kind: "experiment" }))];
     const empty = { kind: "none", flag: "" };
     keep($("comparison-list"), all.length ? all : [empty], (each) => each.kind + each.flag, (each) => (each.kind === "none" ? nothing() : makeRow(each)));
-  } catch {
-    shown = null; // asked again with the next picture
+  } catch (problem) {
+    if (!refused(problem)) shown = null; // asked again with the next picture
   }
 }
 

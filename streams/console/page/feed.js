@@ -1,7 +1,7 @@
 // Follows the worker's events, for ever: what breaks off is begun again, ever more patiently. EventSource could not
 // send a token.
 
-import { access, credentials, refusal } from "./api.js";
+import { access, credentials, refusal, refused } from "./api.js";
 
 const SILENCE_MS = 6_000;
 const PAUSES_MS = [500, 1_000, 2_000, 4_000, 8_000];
@@ -33,7 +33,7 @@ export function follow(on, tell) {
           tell({ state: "live" });
         });
       } catch (problem) {
-        if (problem.status === 401 || problem.status === 403) {
+        if (refused(problem)) {
           tell({ state: "locked", problem });
           await pause(null);
           continue;

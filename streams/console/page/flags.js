@@ -1,6 +1,6 @@
 // The flags: what each is, who made it so, and a hand on it.
 
-import { ask } from "./api.js";
+import { access, ask, refused } from "./api.js";
 import { makeChange } from "./changing.js";
 import { $, h, keep, mark, say } from "./dom.js";
 import { ago, plural, since } from "./format.js";
@@ -8,6 +8,7 @@ import { ago, plural, since } from "./format.js";
 const ROOT = "/api/v1/feature-flags";
 let shown = null;
 let asking = false;
+access.onchange(() => (shown = null));
 
 /** Ask for the flags anew, if they are others than those shown. */
 export async function followFlags(revision, { anew = false } = {}) {
@@ -18,6 +19,7 @@ export async function followFlags(revision, { anew = false } = {}) {
     shown = list.revision;
     showFlags(list);
   } catch (problem) {
+    if (refused(problem)) shown = revision; // asking again would change nothing
     say($("flags-hint"), `The flags cannot be shown: ${problem.message}`);
   } finally {
     asking = false;

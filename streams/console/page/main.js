@@ -82,7 +82,8 @@ function notice(level, word, headline, text, [verb, act]) {
   say($("verdict").lastElementChild, word);
   say($("headline"), headline);
   say($("under"), "");
-  say($("aloud"), `${word}. ${headline}`);
+  delete $("aloud").dataset.wrong;
+  say($("aloud"), headline);
   $("concerns").hidden = true;
   document.title = "? intentstream";
   $("notice").replaceChildren(h("p", {}, ...text), h("button", { type: "button", class: "primary", onclick: act }, verb));

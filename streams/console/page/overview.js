@@ -32,8 +32,12 @@ export function showOverview(shot) {
   if ($("headline").textContent !== text) $("headline").replaceChildren(...parts);
   say($("under"), under(shot, now));
   showConcerns(shot.concerns);
-  // Numbers change each second; only what is wrong is worth being read aloud.
-  say($("aloud"), [verdict, ...shot.concerns.map((concern) => concern.what)].join(". "));
+  // Numbers change each second; only that something else is wrong is worth being read aloud.
+  const wrong = shot.concerns.map((concern) => concern.key).join();
+  if (wrong !== $("aloud").dataset.wrong) {
+    $("aloud").dataset.wrong = wrong;
+    say($("aloud"), [verdict, ...shot.concerns.map((concern) => concern.what)].join(". "));
+  }
   document.title = `${{ ok: "●", warn: "▲", fail: "■" }[now]} ${shot.worker_id} · intentstream`;
 }
 
