@@ -85,14 +85,14 @@ def read_feedback(said: Mapping[str, Any], *, max_text_characters: int) -> Corre
     """
     faults = [f"{field[:_SHOWN_CHARACTERS]}: there is no such field." for field in said if field not in _FIELDS]
     kind = said.get("kind", "correction")
-    if kind not in {"correction", "confirmation"}:
+    if kind not in ("correction", "confirmation"):  # no set: it may be anything that JSON has
         faults.append("kind: it is correction or confirmation.")
     faults += [
         f"{field}: a confirmation has none." for field in _OF_CORRECTIONS & said.keys() if kind == "confirmation"
     ]
     for field in ("utterance_id", "person_id"):
         faults += _identifier_faults(field, said.get(field))
-    if said.get("result_id") is not None:
+    if "result_id" in said:
         faults += _identifier_faults("result_id", said["result_id"])
     if kind != "confirmation":
         faults += [*_intent_faults(said), *_text_faults(said.get("text"), max_text_characters)]

@@ -108,6 +108,14 @@ async def test_a_confirmation_that_corrects_is_refused(client: Client) -> None:
     assert (status, len(answer["faults"])) == (400, 2)
 
 
+@pytest.mark.parametrize("wrong", [{"kind": {}}, {"kind": None}, {"result_id": None}, {"utterance_id": []}])
+async def test_what_is_of_no_kind_at_all_is_refused_in_words(
+    client: Client, outbox: Outbox, wrong: dict[str, Any]
+) -> None:
+    status, answer = await say(client, GOOD | wrong)
+    assert (status, len(answer["faults"]), outbox.published) == (400, 1, [])
+
+
 async def test_with_the_broker_away_it_is_not_taken(client: Client, outbox: Outbox) -> None:
     outbox.broken = True
     assert (await say(client, GOOD))[0] == 503
