@@ -129,7 +129,7 @@ async def serving_console(watched: Watched, settings: Settings) -> AsyncIterator
 
 async def events_of(client: Client, count: int, **headers: str) -> list[tuple[str, Any]]:
     """Look until so many events have come; return each one's name and content, and go."""
-    events = []
+    events: list[tuple[str, Any]] = []
     async with client.get("/console/events", headers=headers) as response:
         assert response.status == 200
         while len(events) < count:
