@@ -83,7 +83,7 @@ def test_what_cannot_be_done_is_refused_with_its_own_exit_code(broker: str) -> N
     answer(broker, "set", "caching", "--off")
     stale = flags(broker, "set", "caching", "--on", "--if-match", "0")
     assert (stale.returncode, stale.stdout) == (75, b"")
-    assert b"at revision 1, and the change is based on 0" in stale.stderr
+    assert b"caching is at revision 1, and that is not what the change is based on" in stale.stderr
     invalid = flags(broker, "set", "caching", "--percentage", "101", "--field", "colour=1")
     assert invalid.returncode == 65
     assert b"rollout_percentage" in invalid.stderr
