@@ -188,9 +188,12 @@ class Shown:
 
     def __init__(self) -> None:
         self.states: list[bool] = []
+        self.ended = asyncio.Event()
 
     def browned_out(self, *, active: bool) -> None:
         self.states.append(active)
+        if not active:
+            self.ended.set()
 
 
 async def test_while_utterances_wait_adaptive_routing_lets_the_rules_stand_and_says_so() -> None:
@@ -216,6 +219,16 @@ async def test_a_brown_out_spares_nobody_who_asked_for_quality() -> None:
     )
     [decision] = await decider.decide([said("a", None)])
     assert len(decision.answer.tried) == 2
+
+
+async def test_a_brown_out_ends_when_nothing_comes_any_more() -> None:
+    shown = Shown()
+    brown_out = BrownOut(0.05, shown)
+    brown_out.waited(60.0)
+    assert brown_out.active
+    await asyncio.wait_for(shown.ended.wait(), 30)
+    assert not brown_out.active
+    assert shown.states == [True, False]
 
 
 def test_without_a_limit_there_is_no_brown_out() -> None:
