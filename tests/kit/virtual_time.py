@@ -22,7 +22,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         return self._skipping.skipped_seconds
 
 
-class _SkippingSelector(selectors.SelectSelector):
+class _SkippingSelector(selectors.DefaultSelector):  # select() knows no descriptor beyond 1023
     """Looks, and does not wait."""
 
     skipped_seconds = 0.0
