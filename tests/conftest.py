@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,6 +54,13 @@ class NamedServer(EmbeddedServer):
 
     def suspend(self) -> None:
         self._spare()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _as_many_descriptors_as_may_be() -> None:
+    """Admin clients, kept to the end, of a broker for each test that stops one: more than the usual 1,024."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 @pytest.fixture(scope="session", autouse=True)
