@@ -2,7 +2,7 @@
 
 A record counts if it makes sense by itself, is newer than all before it, and makes sense beside the other flags. The
 last is judged only once the end of the log is reached: compaction may leave a flag before another that it needs.
-What does not count leaves the flag as it was, and damaged, until a good record follows.
+What does not count leaves the flag as it was, and damaged, until a good record follows whose writer had read it.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ class _Pending(msgspec.Struct, frozen=True):
 
     change: FlagChange
     offset: int
+    read_to: int
     refused: bool = False
 
 
@@ -60,7 +61,7 @@ class Fold:
         self._changes: dict[str, FlagChange] = {}
         self._pending: dict[str, _Pending] = {}
         self._damaged: dict[str, int] = {}  # and where the newest record stands that does not count
-        self._strays: set[bytes] = set()
+        self._strays: dict[bytes, int] = {}  # and where the newest record of each stands
 
     @property
     def changes(self) -> Mapping[str, FlagChange]:
@@ -87,20 +88,31 @@ class Fold:
         """Return a hash of the state."""
         return digest(self._changes)
 
-    def apply(self, key: bytes | None, value: bytes | None, offset: int) -> Refusal | None:
+    def apply(
+        self, key: bytes | None, value: bytes | None, offset: int, *, read_to: int | None = None
+    ) -> Refusal | None:
         """Read one record; return why it does not count, if it can be seen by itself.
 
         What it says is taken over by the next `advance`. No value under a key that names no flag takes a stray away.
+
+        Args:
+            key: The record's.
+            value: The record's.
+            offset: Where it stands.
+            read_to: The first offset that its writer had not read: it mends nothing that stands there or later. None
+                means all before it.
         """
         name = flag_name(key)
+        read_to = offset if read_to is None else read_to
         if name is None and key is not None and value is None:
-            self._strays.discard(key)
+            if self._strays.get(key, -1) < read_to:
+                self._strays.pop(key, None)
             return None
         try:
             change = read_change(name, value)
         except InvalidRecordError as fault:
             if name is None and key is not None:
-                self._strays.add(key)
+                self._strays[key] = offset
             return self._refuse(offset, name, fault.code, fault.faults)
         if change.revision <= self.revision:
             return self._refuse(
@@ -109,9 +121,10 @@ class Fold:
         if name in self._pending:
             self.advance()  # or what it says would depend on how many records were read at once
         self.revision = change.revision
-        self._damaged.pop(change.name, None)
+        if self._damaged.get(change.name, -1) < read_to:
+            self._damaged.pop(change.name, None)
         self._pending.pop(change.name, None)
-        self._pending[change.name] = _Pending(change, offset)
+        self._pending[change.name] = _Pending(change, offset, read_to)
         return None
 
     def advance(self) -> None:
@@ -133,7 +146,7 @@ class Fold:
         refusals = []
         for name, pending in self._pending.items():
             if not pending.refused:
-                self._pending[name] = _Pending(pending.change, pending.offset, refused=True)
+                self._pending[name] = msgspec.structs.replace(pending, refused=True)
                 faults = find_graph_faults({**self._changes, name: pending.change})
                 said = tuple(fault for those in faults.values() for fault in those)
                 refusals.append(self._refuse(pending.offset, name, "invalid_beside_others", said))
@@ -156,7 +169,8 @@ class Fold:
         for name, pending in [*self._pending.items()]:
             if changes.get(name) is pending.change:
                 del self._pending[name]
-                if self._damaged.get(name, -1) <= pending.offset:
+                newest = self._damaged.get(name, -1)
+                if newest < pending.read_to or newest == pending.offset:
                     self._damaged.pop(name, None)
 
     def _refuse(self, offset: int, name: str | None, code: str, faults: tuple[str, ...]) -> Refusal:

@@ -5,10 +5,24 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
+from confluent_kafka import KafkaError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 Config = dict[str, Any]
+
+REFUSALS = frozenset(
+    {
+        KafkaError._AUTHENTICATION,  # noqa: SLF001 - librdkafka's own errors are named so
+        KafkaError.SASL_AUTHENTICATION_FAILED,
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.GROUP_AUTHORIZATION_FAILED,
+        KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+    }
+)
+"""What a broker says to those it does not know, or does not let: trying again mends none of it."""
 
 _MAX_RECORD_BYTES = 32 * 1024 * 1024
 """Changes are small; a dead letter may not be."""

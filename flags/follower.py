@@ -15,7 +15,6 @@ import structlog
 from flags.compiling import Origin
 from flags.evaluation import Snapshot
 from flags.last_known import load_last_known, save_last_known
-from flags.log_end import LogEnd
 from flags.log_tail import LogTail
 from flags.refusals import RecordFold, RefusedRecord
 
@@ -59,6 +58,7 @@ class Follower:
         observer: Who is told.
         save_seconds: The state is saved at most this often.
         check_seconds: How often the broker is asked where the log ends.
+        stuck_seconds: As of `flags.log_tail.LogTail`.
     """
 
     def __init__(
@@ -72,14 +72,23 @@ class Follower:
         observer: FollowerObserver,
         save_seconds: float = 5.0,
         check_seconds: float = 2.0,
+        stuck_seconds: float = 15.0,
     ) -> None:
-        self._tail = LogTail("flags-follower", new_consumer=new_consumer, topic=topic, listener=self, observer=observer)
+        self._tail = LogTail(
+            "flags-follower",
+            new_consumer=new_consumer,
+            admin=admin,
+            topic=topic,
+            listener=self,
+            observer=observer,
+            check_seconds=check_seconds,
+            stuck_seconds=stuck_seconds,
+        )
         self._topic = topic
         self._overrides = overrides
         self._last_known = last_known
         self._observer = observer
         self._save_seconds = save_seconds
-        self._end = LogEnd(admin, topic, check_seconds)
         self._caught_up = threading.Event()
         self._known_current_at = float("-inf")
         self._verified = threading.Condition()
@@ -118,7 +127,7 @@ class Follower:
     @property
     def lag(self) -> int | None:
         """Return how many offsets are still to be read, as the broker said last; None: it never said."""
-        end = self._end.offset
+        end = self._tail.end.offset
         return None if end is None else max(0, end - self._tail.reached)
 
     def start(self) -> None:
@@ -135,7 +144,7 @@ class Follower:
         The broker is asked: how far we were when we last heard from it does not tell where the log ends now.
         """
         begun = time.monotonic()
-        self._end.ask_soon()
+        self._tail.end.ask_soon()
         with self._verified:
             return self._verified.wait_for(lambda: self._verified_at >= begun, seconds)
 
@@ -163,12 +172,10 @@ class Follower:
                 self._refused.append(refused)
         self._publish(at_end=at_end)
 
-    def idled(self) -> bool:
-        """Ask where the log ends and save, now and then; return whether the topic is still the one we began to read."""
-        if not self._check_end():
-            return False
+    def idled(self) -> None:
+        """Take note of what the broker says of the log's end, and save, now and then."""
+        self._note_end()
         self._save()
-        return True
 
     def _publish(self, *, at_end: bool) -> None:
         if at_end:
@@ -196,20 +203,16 @@ class Follower:
             _log.warning("flag_record_refused", flag=refusal.name, offset=refusal.offset, code=refusal.code)
             self._observer.refused(record)
 
-    def _check_end(self) -> bool:
-        """Ask where the log ends, now and then; return whether the topic is still the one that we began to read."""
-        self._end.ask()
-        if self._end.is_another_topic():
-            _log.warning("flags_topic_made_anew", topic=self._topic)
-            return False
-        if self._end.offset is not None and self._end.offset <= self._tail.reached:
-            asked_at = self._end.asked_at
-            self._known_current_at = max(self._known_current_at, asked_at)
-            if asked_at > self._verified_at:
-                with self._verified:
-                    self._verified_at = asked_at
-                    self._verified.notify_all()
-        return True
+    def _note_end(self) -> None:
+        """Take note if what is shown is all there is: that the broker said so after it was asked, and when it was."""
+        end = self._tail.end
+        if end.offset is None or end.offset > self._tail.reached:
+            return
+        self._known_current_at = max(self._known_current_at, end.asked_at)
+        if end.asked_at > self._verified_at:
+            with self._verified:
+                self._verified_at = end.asked_at
+                self._verified.notify_all()
 
     def _save(self, *, anyway: bool = False) -> None:
         """Save what is shown, if it is the log's and not saved yet, and the last time was long enough ago."""

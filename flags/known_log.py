@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from flags.changelog import flag_name, read_change
-from flags.refusals import RecordFold, bytes_of
+from flags.refusals import RecordFold, bytes_of, read_to
 
 if TYPE_CHECKING:
     from confluent_kafka import Message
@@ -56,7 +56,7 @@ class KnownLog:
         if key in self._refused:
             self._folding.advance()
             if change is None or self.fold.changes.get(change.name) == change:
-                del self._refused[key]  # whoever wrote this has buried them
+                self._buried(key, read_to(record))  # by whoever wrote this
         return change
 
     def settle(self, end: int) -> None:
@@ -68,8 +68,14 @@ class KnownLog:
         self._refused = {key: records for key, records in self._refused.items() if key in unmended}
 
     def refused_of(self, key: bytes) -> list[RefusedRecord]:
-        """Return the records of a key that do not count and were followed by none that does: nobody buried them."""
+        """Return the records of a key that do not count, and that nobody buried: no writer after them had read them."""
         return list(self._refused.get(key, ()))
+
+    def _buried(self, key: bytes | None, before: int) -> None:
+        """Forget what is known to be buried: what stands before an offset."""
+        left = [refused for refused in self._refused.pop(key) if refused.refusal.offset >= before]
+        if left:
+            self._refused[key] = left
 
     def written(self, offset: int, key: bytes, value: bytes) -> None:
         """Fold our own record, so that it need not be read; if somebody wrote before it, all that will be."""

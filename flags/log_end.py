@@ -1,4 +1,4 @@
-"""Where the changelog ends and whether it is still the same topic, asked of the broker without waiting for the answer.
+"""Where a log ends and whether it is still the same topic, asked of the broker without waiting for the answer.
 
 Offsets alone do not tell that a topic was deleted and made again: the new one may have grown past the old one's end.
 """
@@ -38,8 +38,9 @@ class LogEnd:
 
     Args:
         admin: Asks.
-        topic: The changelog.
-        every_seconds: How often to ask.
+        topic: Of one partition.
+        every_seconds: How often to ask: at whole multiples of it by the machine's clock. So all the logs of a process
+            are asked for at the same moments, and a broker that is away costs what it would for one of them.
 
     Attributes:
         offset: The first that is not committed; None: never said.
@@ -50,21 +51,20 @@ class LogEnd:
         self._admin = admin
         self._place = TopicPartition(topic, 0)
         self._every_seconds = every_seconds
-        self._asking_since = float("-inf")
-        self._soon = False
+        self._asking_since = time.monotonic()
+        self._soon = True
         self._end: Future[ListOffsetsResultInfo] | None = None
         self._topic: Future[Any] | None = None
         self._topic_id: str | None = None
         self._replaced = False
-        self._pause_seconds = 0.0
+        self._pause_seconds = every_seconds
         self.offset: int | None = None
         self.asked_at = float("-inf")
 
     def ask(self) -> None:
         """Take in an answer if there is one; ask again if it is time."""
         self._take_answers()
-        due = self._soon or time.monotonic() - self._asking_since >= self._pause_seconds
-        if self._end is not None or self._topic is not None or not due:
+        if self._end is not None or self._topic is not None or not (self._soon or self._is_due()):
             return
         self._soon = False
         self._asking_since = time.monotonic()
@@ -84,6 +84,10 @@ class LogEnd:
         """Return, once, whether the topic has been deleted and made again since it was last asked for."""
         replaced, self._replaced = self._replaced, False
         return replaced
+
+    def _is_due(self) -> bool:
+        """Return whether another turn has come since the last question; each lasts as long as the pause."""
+        return time.monotonic() // self._pause_seconds > self._asking_since // self._pause_seconds
 
     def _take_answers(self) -> None:
         if self._end is not None and self._end.done():

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
+from flags.clients import REFUSALS
 from schemas.errors import UnavailableError
 
 if TYPE_CHECKING:
@@ -22,13 +23,6 @@ _POLL_SECONDS = 0.5
 _RETRY_SECONDS = 0.02
 _MISSING_SECONDS = 3.0
 
-_REFUSALS = frozenset(
-    {
-        KafkaError._AUTHENTICATION,  # noqa: SLF001 - librdkafka's own errors are named so
-        KafkaError.SASL_AUTHENTICATION_FAILED,
-        KafkaError.TOPIC_AUTHORIZATION_FAILED,
-    }
-)
 _MISSING = frozenset(
     {
         KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001 - likewise
@@ -121,7 +115,7 @@ class LogReader:
 
     def _patience(self, code: int) -> float:
         """Return for how many seconds a failure may pass by itself."""
-        if code in _REFUSALS:
+        if code in REFUSALS:
             return 0.0
         return min(_MISSING_SECONDS, self._timeout_seconds) if code in _MISSING else self._timeout_seconds
 
@@ -137,7 +131,7 @@ class LogReader:
             return int(offset or 0) + 1
         if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - that is its public name
             return int(offset or 0)
-        if error.fatal() or error.code() in _REFUSALS:
+        if error.fatal() or error.code() in REFUSALS:
             raise UnavailableError(f"The broker refuses to have {self._topic} read: {error.str()}.")
         return 0  # librdkafka goes on trying
 

@@ -1,20 +1,25 @@
 """Follows a topic of one partition from its beginning and for ever: a thread, group-less, that starts again on faults.
 
-Nothing is committed anywhere; every process reads all there is. What the records mean is its listener's.
+Nothing is committed anywhere; every process reads all there is. What the records mean is its listener's. The broker is
+asked where the log ends, by another client: a consumer that brings nothing does not tell whether there is anything.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from typing import TYPE_CHECKING, Protocol
 
 import structlog
 from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, TopicPartition
 
+from flags.log_end import LogEnd
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from confluent_kafka import Consumer, Message
+    from confluent_kafka.admin import AdminClient
 
 _log = structlog.get_logger(__name__)
 
@@ -46,8 +51,8 @@ class TailListener(Protocol):
             at_end: Whether that was the log's end.
         """
 
-    def idled(self) -> bool:
-        """Do what is due between two readings, some ten times a second; return False to have all read again."""
+    def idled(self) -> None:
+        """Do what is due between two readings, some ten times a second."""
 
 
 class TailObserver(Protocol):
@@ -66,9 +71,16 @@ class LogTail:
     Args:
         name: Of the thread, and in logs.
         new_consumer: Makes a consumer as `flags.clients.follower_config` configures it.
+        admin: Tells where the log ends and whether it is still the same topic.
         topic: Of one partition.
         listener: Who is told.
         observer: Who counts.
+        check_seconds: How often the broker is asked where the log ends.
+        stuck_seconds: When nothing has come for so long although the broker says that there is more, all is read again
+            with a new consumer. Longer than a writer's transaction may stay open.
+
+    Attributes:
+        end: Where the log ends, as the broker said last.
     """
 
     def __init__(
@@ -76,10 +88,14 @@ class LogTail:
         name: str,
         *,
         new_consumer: Callable[[], Consumer],
+        admin: AdminClient,
         topic: str,
         listener: TailListener,
         observer: TailObserver,
+        check_seconds: float = 5.0,
+        stuck_seconds: float = 15.0,
     ) -> None:
+        self.end = LogEnd(admin, topic, check_seconds)
         self._name = name
         self._new_consumer = new_consumer
         self._topic = topic
@@ -87,7 +103,9 @@ class LogTail:
         self._observer = observer
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
+        self._stuck_seconds = stuck_seconds
         self._reached = 0
+        self._moved_to, self._moved_at = 0, 0.0
 
     @property
     def reached(self) -> int:
@@ -121,6 +139,7 @@ class LogTail:
     def _follow(self) -> None:
         """Read from the beginning, for ever, or until all must be read again."""
         self._reached = 0
+        self._moved_to, self._moved_at = 0, time.monotonic()
         self._listener.began()
         consumer = self._new_consumer()
         try:
@@ -129,8 +148,9 @@ class LogTail:
                 first = consumer.poll(_POLL_SECONDS)
                 if first is not None and not self._take([first, *consumer.consume(_FETCH, 0)]):
                     return
-                if not self._listener.idled():
+                if not self._is_followed():
                     return
+                self._listener.idled()
         finally:
             consumer.close()
 
@@ -154,3 +174,25 @@ class LogTail:
                     return False
         self._listener.came(records, at_end=at_end)
         return True
+
+    def _is_followed(self) -> bool:
+        """Ask where the log ends, now and then; return whether the consumer still follows the log that there is."""
+        self.end.ask()
+        if self.end.is_another_topic():
+            _log.warning("log_made_anew", topic=self._topic)
+            return False
+        if self._is_stuck():
+            _log.warning("log_tail_stuck", tail=self._name, reached=self._reached, end=self.end.offset)
+            return False
+        return True
+
+    def _is_stuck(self) -> bool:
+        """Return whether the consumer brings nothing any more, although the broker answers and there is more to bring.
+
+        A connection that was throttled or frozen can leave a partition of librdkafka's 2.13.2 so for ever, as it
+        validates its offset against the leader's epoch.
+        """
+        end = self.end.offset
+        if self._reached != self._moved_to or end is None or end <= self._reached:
+            self._moved_to, self._moved_at = self._reached, time.monotonic()
+        return self.end.asked_at - self._moved_at > self._stuck_seconds

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import structlog
 from confluent_kafka import Consumer
-from confluent_kafka.admin import AdminClient
 from openfeature.event import ProviderEventDetails
 from openfeature.exception import ErrorCode, ProviderNotReadyError
 from openfeature.flag_evaluation import FlagResolutionDetails, Reason
 from openfeature.provider import AbstractProvider, Metadata
 
+from flags.admin import admin_client
 from flags.clients import follower_config
 from flags.evaluation import Context
 from flags.follower import Follower
@@ -41,9 +41,6 @@ Value = TypeVar("Value")
 
 FLAGS_TOPIC = "intents.flags.v1"
 _LOOK_SECONDS = 0.25
-
-_admin_clients: list[AdminClient] = []
-"""All of them, to the end of the process: one that is dropped while an answer is under way takes the process along."""
 
 
 class FlagsProvider(AbstractProvider):
@@ -92,13 +89,11 @@ class FlagsProvider(AbstractProvider):
             ready_seconds: As above.
         """
         config = {"bootstrap.servers": bootstrap_servers} | dict(client or {})
-        admin = AdminClient(config)
-        _admin_clients.append(admin)
 
         def new_follower(observer: FollowerObserver) -> Follower:
             return Follower(
                 new_consumer=lambda: Consumer(follower_config(config)),
-                admin=admin,
+                admin=admin_client(config),
                 topic=topic,
                 overrides={},
                 last_known=last_known,

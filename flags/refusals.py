@@ -17,8 +17,14 @@ if TYPE_CHECKING:
 
     from schemas.cloudevents import Headers
 
+_READ_TO = "read_to"
+"""A header of the changelog's records: the first offset that the writer had not read."""
+
 _MAX_BURIED_BYTES = 16 * 1024 * 1024
 """Of a dead letter's value: a record that was sent compressed may be larger than any that could be sent so."""
+
+
+_MAX_OFFSET_DIGITS = 19
 
 
 class RefusedRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,7 +62,9 @@ class RecordFold:
     def add(self, record: Message, *, old: bool = False) -> RefusedRecord | None:
         """Fold a record; return it if it can be seen by itself that it does not count."""
         offset = record.offset() or 0
-        refusal = self.fold.apply(bytes_of(record.key()), bytes_of(record.value()), offset)
+        key, value = bytes_of(record.key()), bytes_of(record.value())
+        unmended = self.fold.damaged or self.fold.strays
+        refusal = self.fold.apply(key, value, offset, read_to=read_to(record) if unmended else None)
         if refusal is not None:
             return self._refused(refusal, record, old=old)
         self._undecided[offset] = record
@@ -114,6 +122,24 @@ def dead_letter(record: RefusedRecord, worker_id: str, time_text: str) -> tuple[
         record.headers, source, fault, failed_by=failed_by, worker_id=worker_id, time_text=time_text
     )
     return record.key, value, headers
+
+
+def read_to_header(offset: int) -> tuple[str, bytes]:
+    """Return the header that says how far the writer of a record had read: what stands at `offset` it has not seen.
+
+    What came between that and the record itself was not buried by its writer, and is still to be.
+    """
+    return _READ_TO, b"%d" % offset
+
+
+def read_to(record: Message) -> int:
+    """Return the first offset that a record's writer had not read; its own, where it does not say."""
+    offset = record.offset() or 0
+    try:
+        said = dict(headers_of(record) or ()).get(_READ_TO) or b""
+    except InvalidEventError:
+        return offset
+    return int(said) if said.isdigit() and len(said) <= _MAX_OFFSET_DIGITS else offset
 
 
 def bytes_of(value: str | bytes | None) -> bytes | None:

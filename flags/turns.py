@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 import structlog
 from confluent_kafka import KafkaError, KafkaException
 
+from flags.clients import REFUSALS
 from flags.errors import ConflictError
 from schemas.errors import UnavailableError
 
@@ -36,16 +37,6 @@ _FENCED = frozenset(
         KafkaError._FENCED,  # noqa: SLF001 - librdkafka's own errors are named so
         KafkaError.INVALID_PRODUCER_EPOCH,
         KafkaError.PRODUCER_FENCED,
-    }
-)
-
-_REFUSALS = frozenset(
-    {
-        KafkaError._AUTHENTICATION,  # noqa: SLF001 - likewise
-        KafkaError.SASL_AUTHENTICATION_FAILED,
-        KafkaError.TOPIC_AUTHORIZATION_FAILED,
-        KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
-        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
     }
 )
 
@@ -164,7 +155,7 @@ class _Waiting:
         error = failure.args[0]
         self._lost += 1
         _log.info("writer_turn_lost", subject=self._name, times=self._lost, code=error.name())
-        if error.code() in _REFUSALS or time.monotonic() > self._deadline:
+        if error.code() in REFUSALS or time.monotonic() > self._deadline:
             if error.code() in _FENCED:
                 raise ConflictError(f"Other writers came before the change of {self._name} again and again; try again.")
             raise UnavailableError(

@@ -19,7 +19,7 @@ from flags.changelog import InvalidRecordError, flag_name, read_change
 from flags.edits import propose
 from flags.known_log import MARKER, KnownLog
 from flags.log_reader import LogReader
-from flags.refusals import dead_letter
+from flags.refusals import dead_letter, read_to_header
 from flags.turns import Turns
 from schemas.cloudevents import event_headers
 from schemas.events import CE_TYPES, FlagChange
@@ -259,13 +259,14 @@ class Writer:
         offsets: list[int | None] = []
         key, value = change.name.encode(), msgspec.json.encode(change)
         headers = event_headers(_EVENT_TYPE, str(uuid.uuid4()), change.changed_at, None)
+        read_to = read_to_header(self._log.start)
         refused = self._log.refused_of(key)
         producer.produce(
             self._topic,
             value,
             key,
             0,
-            headers=headers,  # type: ignore[arg-type]  # a list of pairs, as it wants
+            headers=[*headers, read_to],
             on_delivery=lambda error, message: None if error is not None else offsets.append(message.offset()),
         )
         producer.produce(self._audit_topic, value, key, 0, headers=headers)  # type: ignore[arg-type]  # likewise
@@ -282,7 +283,7 @@ class Writer:
         """
         producer = self._turns.begin()
         for key in strays:
-            producer.produce(self._topic, None, key, 0)
+            producer.produce(self._topic, None, key, 0, headers=[read_to_header(self._log.start)])
         self._end(producer, [record for key in strays for record in self._log.refused_of(key)])
 
     def _end(self, producer: Producer, refused: Sequence[RefusedRecord]) -> None:
