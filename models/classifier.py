@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 import numpy as np
 import structlog
 
+from models.blas import calm_blas
 from models.cache import AnswerCache, Scope
 from models.chain import Chain
 from models.encoder import GOLDEN_SENTENCES
@@ -117,6 +118,11 @@ class Classifier:
         return self._release
 
     @property
+    def preparation(self) -> Preparation:
+        """Return what the tiers were made from."""
+        return self._preparation
+
+    @property
     def policy(self) -> Policy:
         """Return what is known of the tiers; until it is loaded, nothing is."""
         return self._policy
@@ -158,6 +164,7 @@ class Classifier:
             OSError: The rules cannot be read or made. Without them, texts would be answered by no tier at all.
         """
         self._local[RULES].serve(await self._off_the_loop(self._preparation.rules))
+        calm_blas()
         _log.info("tier_ready", tier=RULES)
         self._release = await self._off_the_loop(lambda: self._preparation.release)
         self._loading = asyncio.create_task(self._load_others(), name="load-tiers")

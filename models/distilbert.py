@@ -5,7 +5,8 @@ A release is at least `model.onnx` (inputs `input_ids` and `attention_mask`, out
 (`models.training.distilbert`) `model.onnx` is int8, and there are
 `model.fp32.onnx` and `golden.safetensors`, for processors whose int8 cannot be trusted,
 `lexical.safetensors` and `blend.json`, the lexical classifier that has a say, too, and how much of one;
-`tier.json`, how its answers are to be read (`models.policy.TierPolicy`) where nobody held it against the other tiers.
+`tier.json`, how its answers are to be read (`models.policy.TierPolicy`) where nobody held it against the other tiers,
+`held_out.safetensors`, what it said of the validation texts before it learnt those, too (`models.held_out`).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from safetensors.numpy import load_file
 
 from models.blend import Blend
 from models.encoder import GOLDEN_SENTENCES
+from models.held_out import HeldOut
 from models.labels import LabelColumns, Labels
 from models.lexical import LexicalModel
 from models.prediction import TierUnavailableError
@@ -30,12 +32,12 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from models.prediction import Probabilities
+    from models.prediction import Model, Probabilities
 
 MODEL_FILE, TOKENIZER_FILE, LABELS_FILE = "model.onnx", "tokenizer.json", "labels.json"
 FP32_FILE, GOLDEN_FILE = "model.fp32.onnx", "golden.safetensors"
 LEXICAL_FILE, BLEND_FILE = "lexical.safetensors", "blend.json"
-TIER_FILE = "tier.json"
+TIER_FILE, HELD_OUT_FILE = "tier.json", "held_out.safetensors"
 
 LEAST_CORRELATION = 0.9
 """Of int8's logits with fp32's, text by text. Where 16-bit sums saturate, it falls far below."""
@@ -52,7 +54,7 @@ class DistilbertModel:
         Args:
             folder: Holds its files.
             labels: The catalogue's intents, in the order of the tiers' columns.
-            threads: Of ONNX Runtime.
+            threads: How many run its graph.
 
         Raises:
             TierUnavailableError: There is no release, or it was trained for another catalogue.
@@ -62,10 +64,16 @@ class DistilbertModel:
         told = msgspec.json.decode((folder / LABELS_FILE).read_bytes(), type=Labels)
         self._verdict = Verdict(told, labels, folder)
         self._session = open_session(folder, threads=threads)
+        self._folder = folder
 
     def predict(self, texts: Sequence[str]) -> Probabilities:
         """Return calibrated probabilities of normalised texts; out-of-scope has none where it was not trained."""
         return self._verdict.probabilities(self._session.run(texts), texts)
+
+    def stand_in(self) -> Model:
+        """Return what thresholds are fitted to: of texts first held out, it says what it said before it learnt them."""
+        file = self._folder / HELD_OUT_FILE
+        return HeldOut.load(file).in_place_of(self) if file.is_file() else self
 
 
 class Verdict:

@@ -28,7 +28,7 @@ GOLDEN_SENTENCES = (
 )
 """What the self-test encodes: short and long, plain and not."""
 
-VERSION = 1
+VERSION = 3
 """Raised whenever the same weights would be prepared otherwise."""
 
 _LEAST_COSINE = 0.9
@@ -43,7 +43,7 @@ class Encoder:
     """What `models.training.encoder` prepared, loaded."""
 
     def __init__(self, folder: Path, precision: Precision, *, threads: int) -> None:
-        """Load the graph of one precision; `threads` are ONNX Runtime's."""
+        """Load the graph of one precision; so many threads run it."""
         self.precision = precision
         graph = folder / (INT8_FILE if precision == "int8" else FP32_FILE)
         self._session = TokenSession(graph, folder / TOKENIZER_FILE, threads=threads)

@@ -26,7 +26,7 @@ _FILE = "policy.json"
 _CORPUS, _EXAMPLES = "corpus", "examples"
 _DIGITS = 12
 
-_VERSION = 4
+_VERSION = 6
 """Raised whenever the same texts would teach otherwise."""
 
 
@@ -65,11 +65,11 @@ class Fitting:
         return policy.joined(DISTILBERT, tuned) if tuned else policy
 
     def policy_by(self, corpus: Corpus) -> Policy:
-        """Return the policy that a corpus's validation texts teach, which the fine-tuned tier was not trained on."""
+        """Return the policy that a corpus's validation texts teach, of the fine-tuned tier before it learnt those."""
 
         def make(folder: Path) -> None:
             try:
-                tuned: dict[str, Model] = {DISTILBERT: self._preparation.distilbert()}
+                tuned: dict[str, Model] = {DISTILBERT: self._preparation.distilbert().stand_in()}
             except TierUnavailableError:
                 tuned = {}
             self._fit(corpus, tuned).save(folder / _FILE)
@@ -80,7 +80,7 @@ class Fitting:
         return Policy.load(prepared(self._root, folder.name, make) / _FILE)
 
     def _fit(self, corpus: Corpus, tuned: dict[str, Model]) -> Policy:
-        from models.training.held_out import fit_on_held_out  # noqa: PLC0415 - imports scikit-learn
+        from models.training.validation import fit_on_held_out  # noqa: PLC0415 - imports scikit-learn
 
         return fit_on_held_out(self._catalogue, corpus, self._preparation, tuned, self._settings)
 

@@ -16,10 +16,11 @@ from models.catalogue import load_catalogue
 from models.catalogue_release import CATALOGUE_FILE
 from models.distilbert import LABELS_FILE, check_labels
 from models.prediction import TierUnavailableError
-from models.release import CATALOGUE, DISTILBERT, DamagedReleaseError, release_name
+from models.release import CATALOGUE, DISTILBERT, ZERO_SHOT, DamagedReleaseError, release_name
 from models.served_releases import Installed, announced_of
 from models.store import InvalidLocationError, StoreUnavailableError, fetch_release, prune
 from models.threads import DaemonThread
+from models.zero_shot_release import MADE_FOR_FILE, check_made_for
 from schemas.errors import IntentStreamError, InvalidCatalogueError
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ _LONGEST_RETRY_SECONDS = 60.0
 _POLICY_SECONDS = 5.0
 """How long thresholds are waited for; those of a catalogue that is new here are fitted while it serves."""
 
-MODELS = (CATALOGUE, DISTILBERT)
+MODELS = (CATALOGUE, DISTILBERT, ZERO_SHOT)
 """What can be announced, in the order in which it is looked at."""
 
 
@@ -216,19 +217,26 @@ class ReleaseInstaller:
             return self._served.catalogue
 
     async def _fit(self, after: dict[str, Installed], catalogue: Catalogue, faults: dict[str, str]) -> None:
-        """See that the fine-tuned model tells the catalogue's intents apart, or say that it is left out."""
-        installed = after.get(DISTILBERT)
-        if installed is None or (fault := await self._misfit(installed, catalogue)) is None:
-            return
-        faults[DISTILBERT] = f"{installed.record.release} is left out: {fault}."
-        serving = self._served.installed.get(DISTILBERT)
-        if serving is not None and serving != installed and await self._misfit(serving, catalogue) is None:
-            after[DISTILBERT] = serving
+        """See that what was trained goes with the catalogue, or say that it is left out."""
+        for name in (DISTILBERT, ZERO_SHOT):
+            installed = after.get(name)
+            if installed is None or (fault := await self._misfit(installed, catalogue)) is None:
+                continue
+            faults[name] = f"{installed.record.release} is left out: {fault}."
+            serving = self._served.installed.get(name)
+            if serving is not None and serving != installed and await self._misfit(serving, catalogue) is None:
+                after[name] = serving
+            elif name == ZERO_SHOT:  # unlike the fine-tuned tier, it can be made from the catalogue
+                del after[name]
 
     async def _misfit(self, installed: Installed, catalogue: Catalogue) -> str | None:
         try:
-            content = await self._off_the_loop((installed.folder / LABELS_FILE).read_bytes)
-            check_labels(content, catalogue.labels)
+            if installed.record.name == ZERO_SHOT:
+                content = await self._off_the_loop((installed.folder / MADE_FOR_FILE).read_bytes)
+                check_made_for(content, catalogue.digest)
+            else:
+                content = await self._off_the_loop((installed.folder / LABELS_FILE).read_bytes)
+                check_labels(content, catalogue.labels)
         except (TierUnavailableError, OSError) as error:
             return str(error)
         return None
@@ -263,14 +271,12 @@ class ReleaseInstaller:
         """Return which release is to blame and why, if the new classifier is worse than what serves."""
         wrong = await new.faults()
         for tier, fault in wrong.items():
-            return (DISTILBERT if tier == DISTILBERT else CATALOGUE), f"its tier {tier} fails the test: {fault}"
+            return _to_blame(tier, after), f"its tier {tier} fails the test: {fault}"
         for tier, each in new.tiers.items():
             wanted = tier == DISTILBERT and DISTILBERT in after and DISTILBERT not in faults
             had = tier != DISTILBERT and self._serving.current.tiers[tier].ready
             if (wanted or had) and not each.ready:
-                return (
-                    DISTILBERT if tier == DISTILBERT else CATALOGUE
-                ), f"its tier {tier} is not there: {each.missing}"
+                return _to_blame(tier, after), f"its tier {tier} is not there: {each.missing}"
         return "", None
 
     def _keep(self, name: str, after: dict[str, Installed]) -> None:
@@ -298,6 +304,11 @@ class ReleaseInstaller:
 
     async def _off_the_loop(self, call: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, call)
+
+
+def _to_blame(tier: str, after: Mapping[str, Installed]) -> str:
+    """Return which release a tier's fault is, for what is no release's own tier is made from the catalogue."""
+    return tier if tier == DISTILBERT or (tier == ZERO_SHOT and tier in after) else CATALOGUE
 
 
 def _digests(installed: Mapping[str, Installed]) -> dict[str, str]:

@@ -141,10 +141,12 @@ class _Graph:
         return self._residual(f"{name}.output", wide, states)
 
     def _residual(self, name: str, inner: str, states: str) -> str:
-        product = self._product(f"{name}.dense", inner)
+        """Add what comes back to the states, and its norm; one operator could do all that, several times slower."""
         bias = self._weight(f"{name}.bias", self._weights[f"{name}.dense.bias"])
-        inputs = [product, states, *self._norm(f"{name}.LayerNorm"), bias]
-        return self._fused("SkipLayerNormalization", inputs, [f"{name}.out"], epsilon=self._shape.layer_norm_eps)
+        biased = self._node("Add", [self._product(f"{name}.dense", inner), bias], f"{name}.biased")
+        summed = self._node("Add", [biased, states], f"{name}.summed")
+        norm = [summed, *self._norm(f"{name}.LayerNorm")]
+        return self._node("LayerNormalization", norm, f"{name}.out", epsilon=self._shape.layer_norm_eps)
 
     def _pool(self, states: str) -> None:
         """Sum the tokens that are no padding; scaled to length 1, the sum is the mean."""

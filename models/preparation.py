@@ -14,6 +14,7 @@ import onnxruntime
 
 from models import encoder, ngrams
 from models.artefacts import prepared, sha256_of, whole
+from models.catalogue import default_catalogue_path
 from models.distilbert import TIER_FILE, DistilbertModel
 from models.encoder import Encoder, open_encoder
 from models.fitting import Fitting
@@ -26,6 +27,7 @@ from models.release import MANIFEST_FILE, read_release, release_name
 from models.rules import RulesModel
 from models.weights import weights_digest
 from models.zero_shot import ZeroShotModel
+from models.zero_shot_release import MADE_FOR_FILE, check_made_for, load_zero_shot_release
 from schemas.errors import UnavailableError
 
 if TYPE_CHECKING:
@@ -53,6 +55,8 @@ class Announced(NamedTuple):
     """The name of the catalogue's release; None: the catalogue is the settings'."""
     distilbert: Path | None = None
     """The folder of the fine-tuned model; None: the one installed here, if there is one."""
+    zero_shot: Path | None = None
+    """The folder of a head that corrections have taught; None: the one made from the catalogue."""
 
 
 NOTHING_ANNOUNCED = Announced()
@@ -72,23 +76,41 @@ class Preparation:
     @cached_property
     def base(self) -> str:
         """Return 12 hex digits of catalogue, code and weights: of all that the tiers depend on that nobody tuned."""
-        return _digest(self._lexical_name, self._encoder_name)
+        return _digest(self._lexical_name, self.encoder_name)
 
     @cached_property
     def release(self) -> str:
         """Return the name of all that answers depend on.
 
-        `base`, and the names of the releases in it, `+catalogue.…+distilbert.…`.
+        `base`, and the names of the releases in it, `+catalogue.…+zero_shot.…+distilbert.…`.
         """
         name = self.base
         if self._announced.catalogue:
             name += f"+catalogue.{self._announced.catalogue}"
+        if self._announced.zero_shot:
+            name += f"+zero_shot.{release_name(sha256_of(self._announced.zero_shot / MANIFEST_FILE))}"
         manifest = self._tuned / MANIFEST_FILE
         return f"{name}+distilbert.{release_name(sha256_of(manifest))}" if manifest.is_file() else name
 
+    @property
+    def catalogue(self) -> Catalogue:
+        """Return what the tiers know."""
+        return self._catalogue
+
+    @cached_property
+    def learnt(self) -> int:
+        """Return the revision of the corrections' log that the zero-shot head has learnt; 0: the catalogue alone.
+
+        Raises:
+            TierUnavailableError: The head that was announced goes with another catalogue.
+        """
+        if not self._announced.zero_shot:
+            return 0
+        return check_made_for((self._announced.zero_shot / MADE_FOR_FILE).read_bytes(), self._catalogue.digest).lessons
+
     def missing(self) -> tuple[str, ...]:
         """Return which folders are still to be made. The zero-shot head is not looked for: that takes the encoder."""
-        return tuple(name for name in (self._lexical_name, self._encoder_name) if not whole(self._root / name))
+        return tuple(name for name in (self._lexical_name, self.encoder_name) if not whole(self._root / name))
 
     def rules(self) -> RulesModel:
         """Return the tier that needs nothing but the catalogue."""
@@ -101,7 +123,7 @@ class Preparation:
         Raises:
             UnavailableError: Its weights are not installed.
         """
-        folder = prepared(self._root, self._encoder_name, _make_encoder)
+        folder = prepared(self._root, self.encoder_name, _make_encoder)
         return open_encoder(folder, threads=self._threads)
 
     def zero_shot(self) -> ZeroShotModel:
@@ -109,15 +131,19 @@ class Preparation:
 
         Raises:
             UnavailableError: The encoder's weights are not installed.
+            TierUnavailableError: The head that was announced goes with another catalogue or encoder.
+            DamagedReleaseError: Its files are not what its manifest says.
         """
         opened = self.encoder()
+        if self._announced.zero_shot:
+            return load_zero_shot_release(self._announced.zero_shot, opened, self._catalogue.digest, self.encoder_name)
 
         def make(folder: Path) -> None:
             from models.training.zero_shot import make_zero_shot  # noqa: PLC0415 - imports scikit-learn
 
             make_zero_shot(self._catalogue, opened).save(folder)
 
-        name = "zero-shot-" + _digest(self._lexical_name, self._encoder_name, opened.precision)
+        name = "zero-shot-" + _digest(self._lexical_name, self.encoder_name, opened.precision)
         return ZeroShotModel.load(opened, prepared(self._root, name, make))
 
     def nearness(self, encoder: Encoder) -> Nearness:
@@ -128,7 +154,7 @@ class Preparation:
 
             fit_nearness(self._catalogue, encoder).save(folder / NEARNESS_FILE)
 
-        name = "nearness-" + _digest(self._lexical_name, self._encoder_name, encoder.precision, str(nearness.VERSION))
+        name = "nearness-" + _digest(self._lexical_name, self.encoder_name, encoder.precision, str(nearness.VERSION))
         return Nearness.load(prepared(self._root, name, make) / NEARNESS_FILE)
 
     def distilbert(self) -> DistilbertModel:
@@ -156,12 +182,14 @@ class Preparation:
         return "lexical-" + _digest(self._catalogue.digest, str(ngrams.VERSION), str(_TRAINING_VERSION))
 
     @cached_property
-    def _encoder_name(self) -> str:
+    def encoder_name(self) -> str:
+        """Return the folder of the prepared encoder, which says what it was made from."""
         try:
             weights = weights_digest()
         except UnavailableError:
             weights = ""
-        made_by = f"{encoder.VERSION} {onnxruntime.__version__} {encoder.GOLDEN_SENTENCES}"
+        shown = sha256_of(default_catalogue_path())  # its examples show the ranges of activations
+        made_by = f"{encoder.VERSION} {onnxruntime.__version__} {encoder.GOLDEN_SENTENCES} {shown}"
         return "encoder-" + _digest(weights, made_by)
 
     def _make_lexical(self, folder: Path) -> None:

@@ -18,11 +18,12 @@ if TYPE_CHECKING:
 
 MANIFEST_FILE = "manifest.json"
 
-ModelName = Literal["distilbert", "catalogue"]
+ModelName = Literal["distilbert", "catalogue", "zero_shot"]
 
 DISTILBERT: Final = "distilbert"
 CATALOGUE: Final = "catalogue"
-"""What a release may be of: a fine-tuned tier, or the intents themselves."""
+ZERO_SHOT: Final = "zero_shot"
+"""What a release may be of: a fine-tuned tier, the intents themselves, or what corrections taught the other tier."""
 
 _PLAIN_FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}\.(json|onnx|safetensors|txt|yaml)")
 """Beside the manifest and nowhere else; of kinds that are read, not run. Nothing pickled has such a name."""

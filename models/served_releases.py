@@ -11,8 +11,10 @@ import structlog
 from models.artefacts import sha256_of
 from models.catalogue import load_catalogue
 from models.catalogue_release import CATALOGUE_FILE
+from models.prediction import TierUnavailableError
 from models.preparation import Announced
-from models.release import CATALOGUE, DISTILBERT, MANIFEST_FILE
+from models.release import CATALOGUE, DISTILBERT, MANIFEST_FILE, ZERO_SHOT
+from models.zero_shot_release import MADE_FOR_FILE, check_made_for
 from schemas.errors import IntentStreamError
 from schemas.events import ModelRelease
 
@@ -55,14 +57,16 @@ class ServedReleases:
         self._file = models / _FILE
         self.installed: Mapping[str, Installed] = self._restored()
         self.catalogue = own
-        announced = self.installed.get(CATALOGUE)
-        if announced is None:
-            return
-        try:
-            self.catalogue = load_catalogue(announced.folder / CATALOGUE_FILE)
-        except (IntentStreamError, OSError) as error:
-            _log.warning("release_not_restored", model=CATALOGUE, reason=str(error))
-            self.installed = {name: each for name, each in self.installed.items() if name != CATALOGUE}
+        if (announced := self.installed.get(CATALOGUE)) is not None:
+            try:
+                self.catalogue = load_catalogue(announced.folder / CATALOGUE_FILE)
+            except (IntentStreamError, OSError) as error:
+                self._leave_out(CATALOGUE, error)
+        if (announced := self.installed.get(ZERO_SHOT)) is not None:
+            try:
+                check_made_for((announced.folder / MADE_FOR_FILE).read_bytes(), self.catalogue.digest)
+            except (TierUnavailableError, OSError) as error:
+                self._leave_out(ZERO_SHOT, error)
 
     @property
     def announced(self) -> Announced:
@@ -82,6 +86,10 @@ class ServedReleases:
         writing.write_bytes(content)
         writing.replace(self._file)
 
+    def _leave_out(self, model: str, error: Exception) -> None:
+        _log.warning("release_not_restored", model=model, reason=str(error))
+        self.installed = {name: each for name, each in self.installed.items() if name != model}
+
     def _restored(self) -> dict[str, Installed]:
         """Return what served here last and is still there; its files are held against the manifest when loaded."""
         records: _Records = {}
@@ -96,6 +104,7 @@ def announced_of(installed: Mapping[str, Installed]) -> Announced:
     return Announced(
         catalogue=installed[CATALOGUE].record.release if CATALOGUE in installed else None,
         distilbert=installed[DISTILBERT].folder if DISTILBERT in installed else None,
+        zero_shot=installed[ZERO_SHOT].folder if ZERO_SHOT in installed else None,
     )
 
 

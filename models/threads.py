@@ -27,7 +27,7 @@ _NICENESS = 10
 
 
 class DaemonThread(Executor):
-    """An executor of one daemon thread. Threads that are started on it, such as ONNX Runtime's, are as patient as it.
+    """An executor of one daemon thread. Threads that are started on it are as patient as it.
 
     Args:
         name: Of the thread.
@@ -60,6 +60,7 @@ class DaemonThread(Executor):
         step_back()
         while (call := self._calls.get()) is not None:
             call()
+            del call  # or it would keep alive, until the next call, what was called
 
 
 def step_back() -> None:

@@ -81,6 +81,7 @@ class Judge:
         self._labels_of = labels
         self._rules = rules
         self._max_text_characters = max_text_characters
+        self._forgotten: dict[str, float] = {}
         self._moments: defaultdict[str, deque[float]] = defaultdict(self._no_moments)
         votes = (vote for lesson in lessons.by_key.values() for vote in lesson.votes)
         for vote in sorted(votes, key=lambda vote: vote.at):
@@ -99,19 +100,42 @@ class Judge:
             at: When it reached the log, RFC 3339 in UTC.
         """
         try:
-            text, before = self._admit(correction, at)
+            text = self._admit(correction, at)
         except _Refusal as refusal:
             return Judgement("refused", refusal.code, str(refusal))
         self._moments[correction.person_id].append(_seconds(at))
-        votes = _with_vote(before, Vote(person_id=correction.person_id, intent=correction.intent, at=at))
-        judgement = self._weigh(_Case(text, correction.intent, before, votes, at), candidates)
-        return judgement._replace(forgotten=self._make_room())
+        vote = Vote(person_id=correction.person_id, intent=correction.intent, at=at)
+        return self.weigh(text, vote, candidates)._replace(forgotten=self._make_room())
+
+    def weigh(self, text: str, vote: Vote, candidates: Collection[str | None]) -> Judgement:
+        """Return what comes of a vote that counts; the lessons have it in them afterwards.
+
+        Args:
+            text: Normalised.
+            vote: Of somebody about it.
+            candidates: As for a correction.
+        """
+        before = self._lessons.by_key.get(lesson_key(text))
+        return self._weigh(_Case(text, vote.intent, before, _with_vote(before, vote), vote.at), candidates)
+
+    def forget(self, person_id: str, at: str) -> None:
+        """Know nothing any more of a person's corrections of until then, but for their votes in the lessons.
+
+        Args:
+            person_id: Whose.
+            at: Until when, RFC 3339 in UTC; what comes to light later of that time is refused.
+        """
+        until = max(_seconds(at), self._forgotten.get(person_id, 0.0))
+        self._forgotten[person_id] = until
+        later = [moment for moment in self._moments.pop(person_id, ()) if moment > until]
+        if later:
+            self._moments[person_id].extend(later)
 
     def _no_moments(self) -> deque[float]:
         return deque(maxlen=_KEPT_TIMES * self._rules.corrections_per_person)
 
-    def _admit(self, correction: Correction, at: str) -> tuple[str, Lesson | None]:
-        """Return the normalised text and its lesson, if there is one.
+    def _admit(self, correction: Correction, at: str) -> str:
+        """Return the normalised text.
 
         Raises:
             _Refusal: The correction does not count, whoever else says the same.
@@ -119,6 +143,8 @@ class Judge:
         text = normalise(correction.text or "")
         if not text:
             raise _Refusal("no_text", "It does not say of which text.")
+        if _seconds(at) <= self._forgotten.get(correction.person_id, 0.0):
+            raise _Refusal("forgotten", "What this person said until then has been taken back.")
         if len(text) > self._max_text_characters:
             raise _Refusal("text_too_long", f"Its text has more than {self._max_text_characters} characters.")
         intent, before = correction.intent, self._lessons.by_key.get(lesson_key(text))
@@ -135,7 +161,7 @@ class Judge:
                 f"The same person has given {self._rules.corrections_per_person} corrections "
                 f"in {self._rules.quota_seconds:g} s.",
             )
-        return text, before
+        return text
 
     def _admit_new(self, intent: str) -> None:
         if not self._rules.new_intent_examples:

@@ -20,7 +20,7 @@ SUFFIX = ".mar"
 
 _ROOT = Path(__file__).parents[2]
 _HANDLER = "models/remote/torchserve_handler.py"
-_IMPORTED = ("models/__init__.py", "models/session.py", "models/tokens.py")
+_IMPORTED = ("models/__init__.py", "models/session.py", "models/threads.py", "models/tokens.py")
 """What the handler needs of ours; the archive's folder is on its path."""
 
 _MANIFEST = "MAR-INF/MANIFEST.json"

@@ -11,7 +11,7 @@ from models.prediction import TierFailedError, TierTimeoutError
 from models.remote.retrying import TransientError, retried
 
 if TYPE_CHECKING:
-    from schemas.settings import Remote
+    from schemas.server_settings import Remote
 
 MOST_DESCRIBED_BYTES = 1 << 20
 """Of what a server says of itself: thousands of labels fit."""

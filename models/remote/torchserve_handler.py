@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _MODEL_FILE, _TOKENIZER_FILE, _LABELS_FILE = "model.onnx", "tokenizer.json", "labels.json"
-_AS_MANY_THREADS_AS_CORES = 0
 
 
 class IntentHandler:
@@ -26,7 +26,7 @@ class IntentHandler:
             context: TorchServe's; tells where the archive was unpacked.
         """
         folder = Path(context.system_properties["model_dir"])
-        self._session = TokenSession(folder / _MODEL_FILE, folder / _TOKENIZER_FILE, threads=_AS_MANY_THREADS_AS_CORES)
+        self._session = TokenSession(folder / _MODEL_FILE, folder / _TOKENIZER_FILE, threads=os.cpu_count() or 1)
         self._told = json.loads((folder / _LABELS_FILE).read_bytes())
 
     def handle(self, requests: list[dict[str, Any]], context: Any) -> list[str]:

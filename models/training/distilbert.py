@@ -10,6 +10,7 @@ import msgspec
 
 from models.distilbert import (
     BLEND_FILE,
+    HELD_OUT_FILE,
     LABELS_FILE,
     LEXICAL_FILE,
     TIER_FILE,
@@ -18,7 +19,9 @@ from models.distilbert import (
     open_session,
 )
 from models.evaluation import judge_rows, quality_measures
+from models.held_out import HeldOut
 from models.labels import Labels
+from models.lexical import LexicalModel
 from models.policy import TierPolicy
 from models.release import Provenance
 from models.router import DISTILBERT
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
 
     from models.catalogue import Catalogue
     from models.training.corpus import Corpus
+    from models.training.examples import Examples
     from models.training.recipe import Recipe
     from models.training.seen import Observer
 
@@ -90,37 +94,48 @@ class Training:
         Raises:
             UnavailableError: torch or the weights are not there.
         """
-        outcome = self._fine_tune(folder, checkpoints)
+        outcome = self._fine_tune(folder, checkpoints / "judged", self._corpus.train, self._corpus.validation)
         say("exporting to ONNX, in int8")
-        export_onnx(folder)
+        export_onnx(folder, self._corpus.train.texts)
         say("calibrating on the validation texts")
         self._calibrate(folder)
-        say("measuring what will serve")
         tier = self._tier(folder)
+        if self._recipe.refit:
+            say("learning again, with the validation texts among the others")
+            self._refit(folder, checkpoints / "refitted", outcome)
+        say("measuring what will serve")
         return Provenance(
             base=self._base,
             catalogue=self._catalogue.digest,
             corpus=self._corpus.digest,
-            recipe=msgspec.structs.asdict(self._recipe),
+            recipe={name: float(value) for name, value in msgspec.structs.asdict(self._recipe).items()},
             seed=self._seed,
             code=version("intentstream"),
             metrics=self._metrics(folder, outcome, tier),
         )
 
-    def _fine_tune(self, folder: Path, checkpoints: Path) -> Outcome:
+    def _fine_tune(
+        self,
+        folder: Path,
+        checkpoints: Path,
+        train: Examples,
+        validation: Examples | None,
+        *,
+        epochs: int | None = None,
+    ) -> Outcome:
+        """Leave in the folder what a network has learnt that began at the base."""
         labels = tuple(label if label is not None else OUT_OF_SCOPE for label in self._labels)
         base = base_network(self._base, labels, seed=self._seed, folder=folder)
         if base.tokenizer.parent != folder:
             shutil.copyfile(base.tokenizer, folder / TOKENIZER_FILE)
         tokenizer = TextTokenizer(folder / TOKENIZER_FILE)
-        train, validation = (
-            Labelled(tokenizer.ids(part.texts), part.truth) for part in (self._corpus.train, self._corpus.validation)
-        )
+        checkpoints.mkdir(exist_ok=True)
         outcome = FineTuning(
             base.network,
-            train,
-            validation,
+            Labelled(tokenizer.ids(train.texts), train.truth),
+            None if validation is None else Labelled(tokenizer.ids(validation.texts), validation.truth),
             self._recipe,
+            epochs=epochs,
             seed=self._seed,
             device=best_device(threads=self._threads),
             folder=checkpoints,
@@ -128,6 +143,19 @@ class Training:
         ).run()
         base.network.save_pretrained(folder)
         return outcome
+
+    def _refit(self, folder: Path, checkpoints: Path, judged: Outcome) -> None:
+        """Let both classifiers learn again, from all texts, and keep what they said of those they had not learnt.
+
+        What was fitted to that stays: it is of a twin that learnt nearly the same, in the same way.
+        """
+        HeldOut.asked(self._served(folder), self._corpus.validation.texts).save(folder / HELD_OUT_FILE)
+        everything = self._corpus.all_but_test
+        self._fine_tune(folder, checkpoints, everything, None, epochs=judged.best_epoch)
+        export_onnx(folder, everything.texts)
+        if (folder / LEXICAL_FILE).is_file():
+            temperature = LexicalModel.load(folder / LEXICAL_FILE).temperature
+            train_lexical(everything, temperature).save(folder / LEXICAL_FILE)
 
     @property
     def _labels(self) -> tuple[str | None, ...]:

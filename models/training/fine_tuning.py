@@ -44,7 +44,7 @@ class Labelled(NamedTuple):
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """What fine-tuning came to: the best epoch, from 1, its validation accuracy, the epochs walked, the time taken.
 
-    The best is the one with the least loss on the validation texts.
+    The best is the one with the least loss on the validation texts; where there are none, the last, and 0 its accuracy.
     """
 
     best_epoch: int
@@ -60,9 +60,10 @@ class FineTuning:
         self,
         network: torch.nn.Module,
         train: Labelled,
-        validation: Labelled,
+        validation: Labelled | None,
         recipe: Recipe,
         *,
+        epochs: int | None = None,
         seed: int,
         device: Device,
         folder: Path,
@@ -74,8 +75,9 @@ class FineTuning:
         Args:
             network: A `DistilBertForSequenceClassification`.
             train: What it learns.
-            validation: What tells the best epoch.
+            validation: What tells the best epoch; None: the last one is taken for it.
             recipe: How.
+            epochs: After how many to end; the learning rates are of the recipe's all the same. None: after those.
             seed: Of the batches' order and of dropout.
             device: Where it runs.
             folder: Holds the checkpoint of this and no other training.
@@ -91,6 +93,7 @@ class FineTuning:
         self._per_epoch = recipe.steps_per_epoch(len(train.tokens))
         self._steps = self._per_epoch * recipe.epochs
         self._optimiser = _optimiser(network, recipe)
+        self._last_step = self._steps if epochs is None else self._per_epoch * epochs
         self._average = Average(network, window_steps=recipe.averaged_share * self._steps)
 
     def run(self) -> Outcome:
@@ -130,7 +133,7 @@ class FineTuning:
 
     def _over(self, progress: Progress) -> bool:
         worse_epochs = progress.step // self._per_epoch - progress.best_epoch
-        return progress.step >= self._steps or worse_epochs >= self._recipe.patience_epochs
+        return progress.step >= self._last_step or worse_epochs >= self._recipe.patience_epochs
 
     def _step(self, batch: Batch, progress: Progress) -> None:
         """Learn from one batch."""
@@ -161,19 +164,21 @@ class FineTuning:
         return torch.nn.functional.cross_entropy(logits, truth, label_smoothing=self._recipe.label_smoothing)
 
     def _judge(self, epoch: int, progress: Progress, best: Tensors) -> Tensors:
-        """Return the best weights so far, now that an epoch is over: those with the least loss.
+        """Return the best weights so far, now that an epoch is over: those with the least loss, or the latest.
 
         Accuracy moves by a few texts between epochs, and picks by chance.
         """
         before = self._clock()
         with self._average.in_place():
-            logits = infer(self._network, self._validation.tokens, self._device)
-            loss = float(self._loss(torch.from_numpy(logits), torch.from_numpy(self._validation.truth)))
-            progress.seconds += self._clock() - before
-            if progress.best_epoch >= 0 and loss > progress.best_loss:
-                return best
-            progress.best_epoch, progress.best_loss = epoch, loss
-            progress.best_accuracy = float((logits.argmax(axis=1) == self._validation.truth).mean())
+            if self._validation is not None:
+                logits = infer(self._network, self._validation.tokens, self._device)
+                loss = float(self._loss(torch.from_numpy(logits), torch.from_numpy(self._validation.truth)))
+                progress.seconds += self._clock() - before
+                if progress.best_epoch >= 0 and loss > progress.best_loss:
+                    return best
+                progress.best_loss = loss
+                progress.best_accuracy = float((logits.argmax(axis=1) == self._validation.truth).mean())
+            progress.best_epoch = epoch
             return {name: tensor.detach().clone() for name, tensor in self._network.state_dict().items()}
 
     def _save(self, progress: Progress, best: Tensors) -> None:
@@ -189,12 +194,12 @@ class FineTuning:
     def _seen(self, progress: Progress) -> Seen:
         return Seen(
             step=progress.step,
-            steps=self._steps,
+            steps=self._last_step,
             epoch=(progress.step - 1) // self._per_epoch + 1,
             loss=progress.loss / progress.texts,
             accuracy=progress.right / progress.texts,
-            validation_accuracy=progress.best_accuracy,
-            seconds_left=progress.seconds / progress.step * (self._steps - progress.step),
+            validation_accuracy=None if self._validation is None else progress.best_accuracy,
+            seconds_left=progress.seconds / progress.step * (self._last_step - progress.step),
         )
 
 

@@ -158,7 +158,12 @@ def _sure(
 
 
 def _out_of_scope(beyond: npt.NDArray[np.float32], right: npt.NDArray[np.bool_], loss: float) -> float:
-    """Return from where on out-of-scope is the answer, so that at most a share `loss` loses a right one."""
+    """Return from where on out-of-scope is the answer, so that at most a share `loss` loses a right one.
+
+    Where that would be less than a text, they are too few to tell, and out-of-scope must be the likeliest.
+    """
+    if loss * len(beyond) < 1:
+        return TierPolicy(accuracy=0.0).out_of_scope
     endangered = np.sort(beyond[right])[::-1]
     given_up = math.floor(loss * len(beyond))
     return float(np.nextafter(endangered[given_up], np.float32(1))) if given_up < len(endangered) else 0.0

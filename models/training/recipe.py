@@ -23,6 +23,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
         gradient_norm: The most; longer ones are cut to it.
         averaged_share: Of all steps; about so many go into the average of the weights that is judged and kept
             (`models.training.averaging`).
+        refit: Whether, once validation has told the best epoch and all that is fitted, it learns again, with the
+            validation texts among the others.
     """
 
     epochs: int = 3
@@ -36,6 +38,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     label_smoothing: float = 0.1
     gradient_norm: float = 1.0
     averaged_share: float = 0.2
+    refit: bool = True
 
     def steps_per_epoch(self, texts: int) -> int:
         """Return how many steps walk over so many texts."""

@@ -16,7 +16,8 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
         epoch: From 1.
         loss: Mean over this epoch's texts so far.
         accuracy: Over them, from 0 to 1.
-        validation_accuracy: Of the best epoch so far, or of the fitted head where none is better.
+        validation_accuracy: Of the best epoch so far, or of the fitted head where none is better; None: nothing is
+            held out.
         seconds_left: At the pace so far.
     """
 
@@ -25,7 +26,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     epoch: int
     loss: float
     accuracy: float
-    validation_accuracy: float
+    validation_accuracy: float | None
     seconds_left: float
 
 

@@ -61,13 +61,16 @@ class _Guess(NamedTuple):
     """Shape (texts,)."""
 
 
-def refine(catalogue: Catalogue, model: ZeroShotModel, unlabelled: Sequence[str]) -> ZeroShotModel:
+def refine(
+    catalogue: Catalogue, model: ZeroShotModel, unlabelled: Sequence[str], *, temperature: float | None = None
+) -> ZeroShotModel:
     """Return a model that has learnt from unlabelled texts, too; the one given stays as it is.
 
     Args:
         catalogue: What the model was made from.
         model: The prepared one.
         unlabelled: As they were said; out-of-scope texts among them are taken for some intent, with little confidence.
+        temperature: Left out: at which it is as sure as the model given.
     """
     texts = list(dict.fromkeys(normalise(text) for text in unlabelled))
     if len(texts) < _FEWEST_TEXTS * len(catalogue.intents):
@@ -97,6 +100,8 @@ def refine(catalogue: Catalogue, model: ZeroShotModel, unlabelled: Sequence[str]
         embeddings = np.concatenate((known, traffic[taken]))
         return make_hybrid(model.encoder, lesson, embeddings, temperature=temperature, weights_of_texts=weights)
 
+    if temperature is not None:
+        return student(learnt, temperature)
     out = deal(guess.columns) == 0
     asked = [text for text, held_out in zip(texts, out, strict=True) if held_out]
     temperature = _temperature_for(student(learnt & ~out, 1.0).logits(asked, traffic[out]), sure)

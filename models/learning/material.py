@@ -1,0 +1,89 @@
+"""What a head is made of: a catalogue, what people's corrections add to it, and texts that nobody labelled."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from models.catalogue import Catalogue, Intent
+from models.text import normalise
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from schemas.events import Lesson
+
+
+class Material(NamedTuple):
+    """What one head learns from.
+
+    Attributes:
+        catalogue: As its owner wrote it.
+        lessons: Corrections that were accepted.
+        disputed: Normalised texts of which somebody says that they were answered wrong, and not enough people what they
+            mean: nothing is learnt from them.
+        traffic: What was said lately, as it was said.
+    """
+
+    catalogue: Catalogue
+    lessons: tuple[Lesson, ...] = ()
+    disputed: frozenset[str] = frozenset()
+    traffic: tuple[str, ...] = ()
+
+    @property
+    def taught(self) -> Catalogue:
+        """Return the catalogue with the lessons among its examples.
+
+        What people say of a text counts more than what the catalogue says of it. Lessons about intents that it lacks
+        are left out: whose columns they would be, only its owner can say.
+        """
+        said: dict[str | None, list[str]] = {label: [] for label in (*self.catalogue.labels, None)}
+        for lesson in self.lessons:
+            if lesson.intent in said:
+                said[lesson.intent].append(lesson.text)
+        overruled = {text for texts in said.values() for text in texts}
+        return Catalogue(
+            name=self.catalogue.name,
+            intents=tuple(
+                Intent(
+                    name=intent.name,
+                    description=intent.description,
+                    examples=_joined(intent.examples, said[intent.name], overruled),
+                    patterns=intent.patterns,
+                )
+                for intent in self.catalogue.intents
+            ),
+            out_of_scope=_joined(self.catalogue.out_of_scope, said[None], overruled),
+        )
+
+    @property
+    def unlabelled(self) -> tuple[str, ...]:
+        """Return the traffic of which nobody said what it means, each text once."""
+        corrected = self.disputed.union(lesson.text for lesson in self.lessons)
+        return tuple(text for text in dict.fromkeys(map(normalise, self.traffic)) if text and text not in corrected)
+
+    def without(self, held_out: Collection[str]) -> Material:
+        """Return the material without some texts, normalised, wherever they stand in it."""
+        intents = tuple(
+            Intent(
+                name=intent.name,
+                description=intent.description,
+                examples=_left(intent.examples, held_out),
+                patterns=intent.patterns,
+            )
+            for intent in self.catalogue.intents
+        )
+        beyond = _left(self.catalogue.out_of_scope, held_out)
+        return Material(
+            Catalogue(name=self.catalogue.name, intents=intents, out_of_scope=beyond),
+            tuple(lesson for lesson in self.lessons if lesson.text not in held_out),
+            self.disputed,
+            tuple(text for text in self.traffic if normalise(text) not in held_out),
+        )
+
+
+def _joined(examples: Sequence[str], said: Sequence[str], overruled: Collection[str]) -> tuple[str, ...]:
+    return *(text for text in examples if normalise(text) not in overruled), *said
+
+
+def _left(examples: Sequence[str], held_out: Collection[str]) -> tuple[str, ...]:
+    return tuple(text for text in examples if normalise(text) not in held_out)

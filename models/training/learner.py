@@ -1,0 +1,117 @@
+"""Makes challengers out of what people corrected since the last one, and remembers what the champion is made of."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from models.kept_embeddings import KeptEmbeddings
+from models.learning.material import Material
+from models.learning.reliability import reliability, vouched_for
+from models.training.relearning import Contest, compete, relearn, unlearnt
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from models.catalogue import Catalogue
+    from models.encoder import Encoder
+    from models.learning.lessons import Lessons
+    from models.zero_shot import ZeroShotModel
+    from schemas.events import Lesson
+
+
+class Attempt(NamedTuple):
+    """What came of one attempt.
+
+    Attributes:
+        contest: Champion against challenger, on held-out texts.
+        material: What the challenger is made of.
+        model: The challenger, made of all of it; None where it was not promoted.
+    """
+
+    contest: Contest
+    material: Material
+    model: ZeroShotModel | None
+
+
+class HeadLearner:
+    """One catalogue's learner. Blocking; one thread at a time.
+
+    Args:
+        catalogue: What the champion is made of, whatever else it has learnt.
+        encoder: Of the prepared models.
+        learnt: The revision of the corrections that the champion has learnt; 0: none.
+        tried: The revision up to which corrections were tried; what was taken back is not made again of the same.
+        after: So many new corrections are worth an attempt.
+        champion: What the champion is made of, if somebody still knows.
+    """
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        encoder: Encoder,
+        *,
+        learnt: int = 0,
+        tried: int = 0,
+        after: int,
+        champion: Material | None = None,
+    ) -> None:
+        self._catalogue = catalogue
+        self._encoder = KeptEmbeddings(encoder)
+        self._learnt = learnt
+        self._champion = champion
+        self._challenger: Material | None = None
+        self._tried = tried
+        self._after = after
+
+    def is_due(self, lessons: Lessons) -> bool:
+        """Return whether there are enough corrections that no attempt has seen."""
+        return sum(lesson.revision > self._tried for lesson in self._known(lessons)) >= self._after
+
+    def attempt(
+        self, lessons: Lessons, traffic: Sequence[str], *, goes_on: Callable[[], bool] = lambda: True
+    ) -> Attempt | None:
+        """Hold what corrections teach now against what the champion has learnt, and make the winner.
+
+        Args:
+            lessons: All of them; those count that somebody reliable speaks for.
+            traffic: What was said lately, as it was said.
+            goes_on: Asked now and then; once it is false, nobody wants to know any more.
+
+        Returns:
+            None where it was given up.
+        """
+        known = self._known(lessons)
+        learnt = {lesson.text for lesson in known}
+        disputed = frozenset(lesson.text for lesson in lessons.by_key.values()).difference(learnt)
+        challenger = self._challenger = Material(self._catalogue, known, disputed, tuple(traffic))
+        contest = compete(self._champion or self._recalled(challenger), challenger, self._encoder, goes_on=goes_on)
+        if contest is None:
+            return None
+        self._tried = lessons.revision
+        if not contest.promoted:
+            return Attempt(contest, challenger, None)
+        model = relearn(challenger, self._encoder)
+        if lost := unlearnt(model, challenger, self._encoder):
+            reason = f"{contest.reason} But of what it learnt of {len(lost)} intents, half is lost."
+            return Attempt(contest._replace(code="intent_collapses", reason=reason), challenger, None)
+        return Attempt(contest, challenger, model)
+
+    def untaught(self) -> ZeroShotModel:
+        """Return the head that the catalogue alone makes."""
+        return relearn(Material(self._catalogue), self._encoder)
+
+    def promoted(self) -> None:
+        """Take the last challenger for the champion from now on."""
+        self._learnt, self._champion = self._tried, self._challenger
+
+    def _recalled(self, challenger: Material) -> Material:
+        """Return what the champion may be made of; what was said lately stands for what it heard."""
+        learnt = tuple(lesson for lesson in challenger.lessons if lesson.revision <= self._learnt)
+        return challenger._replace(lessons=learnt, traffic=challenger.traffic if self._learnt else ())
+
+    def _known(self, lessons: Lessons) -> tuple[Lesson, ...]:
+        """Return the lessons that a head of this catalogue is to learn, in the order of their keys' first."""
+        labels = {*self._catalogue.labels, None}
+        everyone = lessons.by_key.values()
+        vouched = vouched_for(everyone, reliability(everyone))
+        return tuple(lesson for lesson in vouched if lesson.intent in labels)
