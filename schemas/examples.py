@@ -5,12 +5,14 @@ from __future__ import annotations
 from schemas.events import (
     Alternative,
     Attempt,
+    Challenge,
     Condition,
     Confirmation,
     Correction,
     CorrectionVerdict,
     DeadLetter,
     FlagChange,
+    ForgetRequest,
     Lesson,
     ModelRelease,
     Outcome,
@@ -23,6 +25,7 @@ from schemas.events import (
     Timings,
     Utterance,
     Vote,
+    Withdrawal,
 )
 
 _SOURCE = Source(topic="intents.utterances.v1", partition=3, offset=41)
@@ -61,6 +64,7 @@ EXAMPLES = {
         choices=(Alternative(intent="transfer_money", confidence=0.41),),
         user_id="user-7",
         source=_SOURCE,
+        text="Please move forty euros to [number].",
     ),
     "intentstream.correction.v1": Correction(
         utterance_id="8f14e45f",
@@ -71,6 +75,36 @@ EXAMPLES = {
     ),
     "intentstream.confirmation.v1": Confirmation(
         utterance_id="8f14e45f", person_id="agent-3", result_id="intents.utterances.v1/3/41"
+    ),
+    "intentstream.forget-request.v1": ForgetRequest(
+        person_id="agent-3", asked_by="ada", reason="They taught nonsense."
+    ),
+    "intentstream.withdrawal.v1": Withdrawal(
+        person_id="agent-3",
+        code="forgotten",
+        reason="Nobody else said anything of this text.",
+        lesson="5e884898da28047151d0e56f8dc62927",
+        revision=12,
+        source=Source(topic="intents.feedback.v1", partition=2, offset=10),
+        asked_by="ada",
+        asked_at="2026-11-23T09:30:00.000Z",
+        withdrawn_at="2026-11-23T09:30:00.120Z",
+    ),
+    "intentstream.challenge.v1": Challenge(
+        code="better",
+        reason="391 instead of 352 of 445 held-out texts right, 20 of them new corrections: by chance that is unlikely "
+        "(p = 2.1e-08).",
+        release="3f1c09aa5b7e",
+        catalogue="9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+        lessons=72,
+        corrections=60,
+        traffic=5_000,
+        texts=445,
+        champion=352,
+        challenger=391,
+        p_value=2.1e-08,
+        judged_by="worker-2",
+        judged_at="2026-11-23T09:40:12.031Z",
     ),
     "intentstream.lesson.v1": Lesson(
         text="please move forty euros to my savings.",

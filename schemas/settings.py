@@ -9,10 +9,9 @@ from __future__ import annotations
 import os
 import socket
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import BaseModel, Field, field_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import (
     BaseSettings,
@@ -21,6 +20,9 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from schemas.redaction import DEFAULT_RULES, Rules, rule_faults
+from schemas.server_settings import Acls, Embedded, Kafka, Postgres, Redis, Remote
+from schemas.settings_section import Section, checked_address
 from schemas.tokens import Token, check_holders
 
 if TYPE_CHECKING:
@@ -33,28 +35,7 @@ FILE_VARIABLE = "INTENTSTREAM_FILE"
 DEFAULT_FILE = "intentstream.toml"
 
 
-class _Section(BaseModel):
-    """A group of settings."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Kafka(_Section):
-    """The broker."""
-
-    bootstrap_servers: str | None = Field(None, description="host:port,…; left out: the embedded broker.")
-    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
-        "PLAINTEXT", description="Whether the line is encrypted, and whether we log in."
-    )
-    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
-        "SCRAM-SHA-512", description="How we log in, where the protocol says that we do."
-    )
-    sasl_username: str | None = Field(None, description="Who we log in as.")
-    sasl_password: SecretStr | None = Field(None, description="What we prove it with.")
-    ssl_ca_location: Path | None = Field(None, description="PEM file of the authorities to trust.")
-
-
-class Topics(_Section):
+class Topics(Section):
     """How `topics apply` creates topics."""
 
     partitions: int = Field(8, ge=1, le=10_000, description="Of utterances, results, feedback and dead letters.")
@@ -65,7 +46,7 @@ class Topics(_Section):
     )
 
 
-class Worker(_Section):
+class Worker(Section):
     """One worker process."""
 
     id: str = Field(
@@ -85,7 +66,7 @@ class Worker(_Section):
     )
 
 
-class Intake(_Section):
+class Intake(Section):
     """How batches are fetched and committed."""
 
     max_batch_records: int = Field(10_000, ge=1, le=100_000, description="The most that one transaction answers.")
@@ -100,7 +81,7 @@ class Intake(_Section):
     review_below_confidence: float = Field(0.5, ge=0, le=1, description="Less sure answers are sent to review.")
 
 
-class Chain(_Section):
+class Chain(Section):
     """The tiers and the guards around them."""
 
     tier_deadline_seconds: float = Field(2.0, gt=0, le=60, description="Of one tier's call on one batch.")
@@ -123,11 +104,11 @@ class Chain(_Section):
     )
 
 
-class Models(_Section):
+class Models(Section):
     """What the tiers are made of."""
 
     catalogue: Path | None = Field(None, description="A YAML file of intents; left out: the one we ship.")
-    threads: int = Field(2, ge=1, le=256, description="Of ONNX Runtime.")
+    threads: int = Field(2, ge=1, le=256, description="How many run a model's graph, each its own share of a batch.")
     promise: float | None = Field(
         None, ge=0.5, le=0.999, description="Of what needs no review, so much is to be right; left out: no promise."
     )
@@ -140,54 +121,7 @@ class Models(_Section):
     )
 
 
-_LOOPBACK = ("127.0.0.1", "::1", "localhost")
-_SERVED_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,199}$"
-
-
-class Remote(_Section):
-    """A server that answers for the tier `distilbert`, in place of a model in this process."""
-
-    kind: Literal["none", "oip", "torchserve"] = Field(
-        "none", description="oip: the Open Inference Protocol v2 over HTTP; torchserve: of this machine only."
-    )
-    url: str | None = Field(None, description="http://host:port of the server.")
-    model: str = Field("distilbert", pattern=_SERVED_NAME, description="What the server calls the model.")
-    version: str | None = Field(
-        None, pattern=_SERVED_NAME, description="Which of its versions; left out: the server's choice."
-    )
-    token: SecretStr | None = Field(None, description="Sent as a bearer token.")
-    release: Path | None = Field(
-        None,
-        description="The folder of the release that the server serves: its labels, and its tokenizer where the server "
-        "takes token ids; left out: the one installed here.",
-    )
-    timeout_seconds: float = Field(1.0, gt=0, le=60, description="Of one request; the tier's deadline ends it, too.")
-    max_batch: int = Field(32, ge=1, le=1_024, description="Texts in one request.")
-    connections: int = Field(4, ge=1, le=256, description="Requests at once.")
-    retries: int = Field(2, ge=0, le=10, description="Of a request that was refused or lost, within the deadline.")
-
-    @field_validator("url")
-    @classmethod
-    def _is_url(cls, url: str | None) -> str | None:
-        if url is None:
-            return None
-        _checked_url(SecretStr(url), ("http", "https"))
-        if not urlsplit(url).hostname or "@" in url or "?" in url or "#" in url:
-            raise PydanticCustomError("url", "Input should be a URL like http://host:port, without user or query")
-        return url.rstrip("/")
-
-    @model_validator(mode="after")
-    def _can_be_asked(self) -> Self:
-        if self.kind != "none" and self.url is None:
-            raise PydanticCustomError("remote", "A remote model needs the url of its server")
-        if self.kind == "torchserve" and urlsplit(self.url).hostname not in _LOOPBACK:
-            raise PydanticCustomError(
-                "remote", "TorchServe is no longer maintained: its url may only name this machine, such as 127.0.0.1"
-            )
-        return self
-
-
-class Cache(_Section):
+class Cache(Section):
     """Answers remembered in this process and in Redis."""
 
     local_entries: int = Field(20_000, ge=0, description="Answers that this process remembers; 0: none.")
@@ -195,29 +129,19 @@ class Cache(_Section):
     ttl_seconds: int = Field(86_400, ge=1, description="How long Redis remembers an answer.")
 
 
-class Redis(_Section):
-    """The shared cache."""
+class Sink(Section):
+    """What keeps results and feedback in Postgres, to be asked for."""
 
-    url: SecretStr | None = Field(None, description="redis://…; left out: the embedded server.")
-
-    @field_validator("url")
-    @classmethod
-    def _is_url(cls, url: SecretStr | None) -> SecretStr | None:
-        return _checked_url(url, ("redis", "rediss", "unix"))
-
-
-class Postgres(_Section):
-    """The queryable memory."""
-
-    dsn: SecretStr | None = Field(None, description="postgresql://…; left out: the embedded server.")
-
-    @field_validator("dsn")
-    @classmethod
-    def _is_url(cls, dsn: SecretStr | None) -> SecretStr | None:
-        return _checked_url(dsn, ("postgresql", "postgres"))
+    enabled: bool = Field(default=True, description="Whether this worker may be the one that writes them.")
+    retention_days: int = Field(30, ge=1, le=3_650, description="How many days are kept, today among them.")
+    keep_text: bool = Field(default=False, description="Whether the texts that people correct are kept there, too.")
+    batch_records: int = Field(5_000, ge=1, le=100_000, description="About the most that one transaction writes.")
+    flush_seconds: float = Field(0.5, gt=0, le=60, description="How long a batch is gathered, at most.")
+    deadline_seconds: float = Field(10.0, gt=0, le=300, description="Of one step of a write; then it is begun anew.")
+    query_seconds: float = Field(5.0, gt=0, le=300, description="Of one question to it.")
 
 
-class Learning(_Section):
+class Learning(Section):
     """Which of people's corrections count."""
 
     people: int = Field(
@@ -236,9 +160,44 @@ class Learning(_Section):
     max_texts: int = Field(
         10_000, ge=1, le=100_000, description="How many texts are remembered; the oldest are forgotten."
     )
+    retrain_after: int = Field(
+        20, ge=1, le=100_000, description="So many new corrections bring the learner to try another head."
+    )
+    traffic_texts: int = Field(
+        5_000, ge=0, le=100_000, description="The latest utterances that it learns from, too, without a label; 0: none."
+    )
 
 
-class Web(_Section):
+class Review(Section):
+    """What people are asked to look at."""
+
+    sample_share: float = Field(
+        0.001, ge=0, le=1, description="The share of utterances that people are asked about by chance, for estimates."
+    )
+    most_per_second: float = Field(
+        100.0,
+        ge=0,
+        description="Unsure and out-of-scope answers that a worker asks about in a second of the stream's time; "
+        "what is chosen by chance comes on top.",
+    )
+    text: bool = Field(
+        default=True, description="Whether review requests have the text, redacted; false: they have none."
+    )
+    redactions: Rules = Field(
+        DEFAULT_RULES,
+        description="What is taken out of that text, in this order: pairs of an RE2 pattern and what stands in its "
+        "place, as JSON in the environment.",
+    )
+
+    @field_validator("redactions")
+    @classmethod
+    def _can_be_applied(cls, rules: Rules) -> Rules:
+        if faults := rule_faults(rules):
+            raise PydanticCustomError("redactions", "{faults}", {"faults": "; ".join(faults)})
+        return rules
+
+
+class Web(Section):
     """The HTTP server of a worker."""
 
     host: str = Field("127.0.0.1", description="The address it listens on; 0.0.0.0: all of them.")
@@ -250,14 +209,14 @@ class Web(_Section):
     max_consoles: int = Field(16, ge=1, description="Open at once at this worker; one more is refused with 503.")
 
 
-class Access(_Section):
+class Access(Section):
     """Who may read and change flags, correct answers and see the console, over HTTP."""
 
     tokens: dict[str, Token] = Field(
         {},
         description="By their holder's name, each a `secret` and `scopes` (`flags:read`, `flags:write`, "
-        "`feedback:write`, `console:read`, `dead-letters:replay`): JSON in the environment, `[access.tokens.NAME]` in "
-        "the file; none: only callers on this machine are let in.",
+        "`feedback:write`, `models:read`, `models:write`, `results:read`, `console:read`, `dead-letters:replay`): "
+        "JSON in the environment, `[access.tokens.NAME]` in the file; none: only callers on this machine are let in.",
     )
 
     @field_validator("tokens")
@@ -267,38 +226,27 @@ class Access(_Section):
         return tokens
 
 
-class Embedded(_Section):
-    """The servers that `intentstream up` starts where none is named."""
-
-    kafka_port: int = Field(9092, ge=1, le=65_535, description="Of the embedded Kafka.")
-    redis_port: int = Field(16379, ge=1, le=65_535, description="Of the embedded Redis.")
-    postgres_port: int = Field(15432, ge=1, le=65_535, description="Of the embedded Postgres.")
-
-
-class Logs(_Section):
+class Logs(Section):
     """What a worker says on standard error."""
 
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Less than this is not said.")
     format: Literal["auto", "json", "text"] = Field("auto", description="auto: text on a terminal, else JSON.")
 
 
-def _checked_url(url: SecretStr | None, schemes: tuple[str, ...]) -> SecretStr | None:
-    """Return a URL that a client will be able to read; what is wrong is said without a word of it.
+class Tracing(Section):
+    """Spans, for the utterances whose producers trace them."""
 
-    Raises:
-        PydanticCustomError: It is none, or of another scheme.
-    """
-    if url is None:
-        return None
-    try:
-        parts = urlsplit(url.get_secret_value())
-        # Several hosts, each with its port, are one that urlsplit cannot read and Postgres can.
-        fits = parts.scheme in schemes and ("," in parts.netloc or parts.port != 0)
-    except ValueError:
-        fits = False
-    if not fits:
-        raise PydanticCustomError("url", f"Input should be a URL like {schemes[0]}://host:port")
-    return url
+    endpoint: str | None = Field(
+        None,
+        description="http://host:4318 of a collector that speaks OTLP over HTTP; left out: none is made. "
+        "Needs the extra `tracing`.",
+    )
+    max_utterances: int = Field(128, ge=1, le=10_000, description="Of one batch that get a span; the others get none.")
+
+    @field_validator("endpoint")
+    @classmethod
+    def _is_url(cls, url: str | None) -> str | None:
+        return checked_address(url)
 
 
 class Settings(BaseSettings):
@@ -316,6 +264,7 @@ class Settings(BaseSettings):
     state_folder: Path = Field(Path(".intentstream"), description="Prepared models and the embedded servers' data.")
     kafka: Kafka = Kafka()
     topics: Topics = Topics()
+    acls: Acls = Acls()
     worker: Worker = Worker()
     intake: Intake = Intake()
     chain: Chain = Chain()
@@ -324,11 +273,14 @@ class Settings(BaseSettings):
     cache: Cache = Cache()
     redis: Redis = Redis()
     postgres: Postgres = Postgres()
+    sink: Sink = Sink()
     learning: Learning = Learning()
+    review: Review = Review()
     web: Web = Web()
     access: Access = Access()
     embedded: Embedded = Embedded()
     logs: Logs = Logs()
+    tracing: Tracing = Tracing()
 
     @classmethod
     def settings_customise_sources(
@@ -350,16 +302,13 @@ class Settings(BaseSettings):
     @property
     def redis_url(self) -> str:
         """Return where Redis is: the one named, else the embedded one."""
-        return (
-            self.redis.url.get_secret_value() if self.redis.url else f"redis://127.0.0.1:{self.embedded.redis_port}/0"
-        )
+        return self.redis.address or f"redis://127.0.0.1:{self.embedded.redis_port}/0"
 
     @property
     def postgres_dsn(self) -> str:
         """Return where Postgres is: the one named, else the embedded one."""
-        if self.postgres.dsn:
-            return self.postgres.dsn.get_secret_value()
-        return f"postgresql://intentstream@127.0.0.1:{self.embedded.postgres_port}/intentstream"
+        embedded = f"postgresql://intentstream@127.0.0.1:{self.embedded.postgres_port}/intentstream"
+        return self.postgres.address or embedded
 
 
 def settings_file() -> Path:
@@ -371,7 +320,7 @@ def setting_fields(model: type[BaseModel], path: tuple[str, ...] = ()) -> Iterat
     """Yield every setting of the tree with its path, such as `("kafka", "sasl_username")`."""
     for name, field in model.model_fields.items():
         kind = field.annotation
-        if isinstance(kind, type) and issubclass(kind, _Section):
+        if isinstance(kind, type) and issubclass(kind, Section):
             yield from setting_fields(kind, (*path, name))
         else:
             yield (*path, name), field

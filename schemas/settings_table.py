@@ -63,6 +63,8 @@ def _value(settings: BaseModel, path: tuple[str, ...]) -> object:
 
 
 def _shown(value: object) -> str:
+    if isinstance(value, tuple):
+        return msgspec.json.encode(value).decode()  # as it may be set
     return "" if value is None or value == {} else str(value)  # a SecretStr's own text is stars
 
 
@@ -87,4 +89,6 @@ def _type_name(annotation: Any) -> str:
         return " or ".join(_type_name(kind) for kind in get_args(annotation) if kind is not types.NoneType)
     if get_origin(annotation) is dict:
         return "table"
+    if get_origin(annotation) is tuple:
+        return "list"
     return _KINDS[annotation]

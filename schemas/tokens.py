@@ -26,6 +26,9 @@ class Scope(enum.StrEnum):
     FLAGS_READ = "flags:read"
     FLAGS_WRITE = "flags:write"
     FEEDBACK_WRITE = "feedback:write"
+    MODELS_READ = "models:read"
+    MODELS_WRITE = "models:write"
+    RESULTS_READ = "results:read"
     CONSOLE_READ = "console:read"
     DEAD_LETTERS_REPLAY = "dead-letters:replay"
 
