@@ -13,7 +13,7 @@ from schemas.cloudevents import decode_utterance
 from schemas.errors import InvalidRequestError, UnavailableError
 from schemas.events import Result  # noqa: TC001 - msgspec reads it from here
 from streams.batches import ANY_PARTITION
-from streams.results import encode_result, encode_review, result_of, review_request, timestamp, timings_of
+from streams.results import encode_result, result_of, timestamp, timings_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from streams.batcher import Batcher
     from streams.classify import ClassifyObserver
     from streams.publisher import Publisher
+    from streams.reviews import Reviews
 
 
 class Classified(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -45,7 +46,8 @@ class ClassifyRoute:
     Args:
         batcher: What turns utterances into answers.
         publisher: Who puts results on the results topic.
-        settings: Limits of an utterance, and when to ask people.
+        settings: Limits of an utterance.
+        reviews: Whom people are asked about.
         observer: Who counts.
         broker_reachable: Whether publishing is worth a try; must not wait.
     """
@@ -56,12 +58,14 @@ class ClassifyRoute:
         batcher: Batcher,
         publisher: Publisher,
         settings: Intake,
+        reviews: Reviews,
         observer: ClassifyObserver,
         broker_reachable: Callable[[], bool],
     ) -> None:
         self._batcher = batcher
         self._publisher = publisher
         self._settings = settings
+        self._reviews = reviews
         self._observer = observer
         self._broker_reachable = broker_reachable
 
@@ -91,11 +95,11 @@ class ClassifyRoute:
         """Publish a result, and a review request where people should look; return why that failed."""
         if not self._broker_reachable():
             return "The broker is away."
-        time_text = timestamp(time.time())
-        records = [encode_result(result, received, None, ANY_PARTITION, time_text)]
-        review = review_request(result, review_below or self._settings.review_below_confidence)
-        if review is not None:
-            records.append(encode_review(review, received, time_text))
+        now = time.time()
+        records = [
+            encode_result(result, received, None, ANY_PARTITION, timestamp(now)),
+            *self._reviews.about(result, received, now, timestamp(now), below=review_below),
+        ]
         try:
             await self._publisher.publish(records)
         except UnavailableError as error:

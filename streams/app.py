@@ -60,10 +60,16 @@ from streams.loop_lag import LoopLag
 from streams.model_view import models_state
 from streams.observer import StreamObserver
 from streams.publisher import Publisher
+from streams.release_acts import ReleaseActs
+from streams.release_routes import ReleaseRoutes
 from streams.releases import Releases
+from streams.reviews import Reviews
 from streams.services import Checks, Codec, Models
 from streams.side_loop import SideDecider, SideLoop
+from streams.sink.parts import SinkParts
 from streams.topics import UTTERANCES, apply_topics
+from streams.tracing import LastSpans, new_tracing
+from streams.transactions import PATIENCE_SECONDS
 from streams.web import WebServer
 
 if TYPE_CHECKING:
@@ -81,6 +87,9 @@ _CHANNEL_BATCHES = 1
 """One batch waits while one is answered and one commits; more would only add latency."""
 
 _CHECK_EVERY_SECONDS = 2.0
+_RELEASE_SECONDS = 30.0
+"""How long who promotes a release waits; what it needs of it is fetched from the store."""
+
 _REPLAY_SECONDS = 60.0
 """How long who asks for dead letters to be sent again waits; the topic is read from its beginning."""
 
@@ -123,7 +132,8 @@ class Worker:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._metrics = Metrics(version("intentstream"))
-        self._observer = StreamObserver(self._metrics)
+        self._tracing = new_tracing(settings)
+        self._observer = StreamObserver(self._metrics, self._tracing)
         self._admin = admin_client(settings)
         self._flags = FlagParts(
             settings,
@@ -141,6 +151,7 @@ class Worker:
         self._brown_out = BrownOut(settings.intake.brown_out_after_seconds, self._observer)
         self._publisher = Publisher(settings)
         self._learning = self._new_learning()
+        self._sink = SinkParts(settings, self._observer)
         self._decider = FlaggedClassifier(
             self._serving,
             lambda: self._flags.snapshot,
@@ -149,6 +160,7 @@ class Worker:
             self._learning.corrector,
         )
         self._leased = LeasedDecider(SideDecider(self._decider, self._side), self._flags.lease)
+        self._reviews = Reviews(settings.review, settings.intake.review_below_confidence, self._observer)
         self._codec = DaemonThread("codec")
         self._exchange = Exchange(
             new_consumer=lambda: Consumer(intake_consumer_config(settings)),
@@ -157,6 +169,8 @@ class Worker:
             drain_seconds=settings.intake.drain_seconds,
             repair=self._prepare_topics,
             observer=self._observer,
+            patience_seconds=max(PATIENCE_SECONDS, 4 * settings.intake.transaction_timeout_seconds),
+            new_executor=lambda: DaemonThread("transactions"),
         )
         for tier in self._serving.current.tiers:
             self._metrics.tier_wanted.labels(tier).set_function(partial(self._is_wanted, tier))
@@ -167,6 +181,7 @@ class Worker:
         settings = self._settings
         self.app.before_agents += [
             self._flags.workers,  # first, and so last to stop: what still decides is still there
+            *([] if self._tracing is None else [LastSpans(self._tracing)]),
             WebServer(self._web_application(), settings.web),
             Checks(self._checks),
             LoopLag(self._side, lambda seconds, loop: self._metrics.loop_lag_seconds.observe([seconds], loop)),
@@ -176,6 +191,7 @@ class Worker:
             self._models,
             self._releases,
             self._learning,
+            self._sink,
         ]
         channel = self.app.new_channel(_CHANNEL_BATCHES)
         self._intake = Intake(
@@ -189,10 +205,12 @@ class Worker:
         classify = Classify(
             decider=self._leased,
             settings=settings.intake,
+            reviews=self._reviews,
             worker_id=settings.worker.id,
             codec=self._codec,
             observer=self._observer,
             brown_out=self._brown_out,
+            tracing=self._tracing,
         )
 
         async def classify_utterances(batches: StreamT[Batch]) -> None:
@@ -252,13 +270,20 @@ class Worker:
             batcher=Batcher(self._leased, max_waiting=self._settings.web.max_waiting_requests),
             publisher=self._publisher,
             settings=self._settings.intake,
+            reviews=self._reviews,
             observer=self._observer,
             broker_reachable=self._broker_reachable,
         )
         application.add_routes(classify.routes())
         application.add_routes(self._learning.routes.routes())
+        application.add_routes(self._sink.routes.routes())
         application.add_routes(self._flags.routes.routes())
         application.add_routes(contract_routes())
+        ReleaseRoutes(
+            access=Access(self._settings.access.tokens),
+            acts=ReleaseActs(self._settings),
+            calls=BlockingCalls("releases", threads=1, waiting=3, deadline_seconds=_RELEASE_SECONDS),
+        ).mount(application)
         DeadLetterRoutes(
             access=Access(self._settings.access.tokens),
             plan=partial(plan_replay, self._settings),
@@ -319,6 +344,7 @@ class Worker:
             flags=self._flags.state,
             releases_behind=self._releases.behind,
             loaded=self._models.settled,
+            sink=self._observer.sink if self._settings.sink.enabled else None,
         )
 
     def _is_wanted(self, tier: str) -> float:

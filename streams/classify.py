@@ -18,7 +18,7 @@ from schemas.cloudevents import Received, decode_utterance
 from schemas.errors import InvalidEventError
 from schemas.record_headers import headers_of
 from streams.burial import MAX_KEY_BYTES, bury, source_of
-from streams.results import encode_result, encode_review, result_of, review_request, timestamp, timings_of
+from streams.results import encode_result, result_of, timestamp, timings_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from streams.batches import Batch, Outgoing
     from streams.brown_out import BrownOut
     from streams.results import Decision
+    from streams.reviews import Reviews
+    from streams.spans import Tracing
 
 _log = structlog.get_logger(__name__)
 
@@ -68,11 +70,13 @@ class Classify:
 
     Args:
         decider: What turns texts into answers.
-        settings: Limits, and when to ask people.
+        settings: Limits.
+        reviews: Whom people are asked about.
         worker_id: Who we are, for dead letters.
         codec: A thread for decoding and encoding, which would hold up the event loop.
         observer: Who counts.
         brown_out: Is told how long utterances wait.
+        tracing: Makes spans, if anybody does.
     """
 
     def __init__(
@@ -80,29 +84,33 @@ class Classify:
         *,
         decider: Decider,
         settings: Intake,
+        reviews: Reviews,
         worker_id: str,
         codec: Executor,
         observer: ClassifyObserver,
         brown_out: BrownOut | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         self._decider = decider
         self._settings = settings
+        self._reviews = reviews
         self._worker_id = worker_id
         self._codec = codec
         self._observer = observer
         self._brown_out = brown_out
+        self._tracing = tracing
 
     async def __call__(self, batch: Batch) -> list[Outgoing]:
         """Return what is to be written for a batch: a result or a dead letter for each of its records."""
         try:
-            return await self._answer(batch.records, batch.answered)
+            return await self._answer(batch.records, batch)
         except Exception as error:  # noqa: BLE001 - the agent's guard: what nobody foresaw is looked for record by record
             self._observer.unexpected("classify_batch")
             _log.error("classify_batch_failed", records=len(batch.records), **describe_fault(error))
         outgoing = []
         for record in batch.records:
             try:
-                outgoing += await self._answer([record], batch.answered)
+                outgoing += await self._answer([record], batch)
             except Exception as error:  # noqa: BLE001 - the record's guard: one must not hold up its partition
                 source = source_of(record)
                 self._observer.unexpected("classify_record")
@@ -111,7 +119,7 @@ class Classify:
                 outgoing.append(self._bury(record, fault))
         return outgoing
 
-    async def _answer(self, records: Sequence[Message], answered: list[tuple[str, list[int]]]) -> list[Outgoing]:
+    async def _answer(self, records: Sequence[Message], batch: Batch) -> list[Outgoing]:
         loop = asyncio.get_running_loop()
         requests, outgoing = await loop.run_in_executor(self._codec, self._decode, records)
         if not requests:
@@ -119,10 +127,22 @@ class Classify:
         begun = time.time()
         if self._brown_out is not None:
             self._brown_out.waited(max(_waited(request.record, begun) for request in requests))
-        decisions = await self._decider.decide([request.received for request in requests])
+        utterances = [request.received for request in requests]
+        spans = None if self._tracing is None else self._tracing.begin(utterances)
+        if spans is None:
+            decisions = await self._decider.decide(utterances)
+        else:
+            requests = [
+                request._replace(received=each) for request, each in zip(requests, spans.utterances, strict=True)
+            ]
+            with spans.current():
+                decisions = await self._decider.decide(spans.utterances)
         results, encoded = await loop.run_in_executor(self._codec, self._encode, requests, decisions, begun)
         self._observer.answered(results)
-        answered += _by_tier(requests, results)
+        batch.answered.extend(_by_tier(requests, results))
+        if spans is not None:
+            spans.answered(results)
+            batch.spans.append(spans)
         return outgoing + encoded
 
     # On the codec's thread.
@@ -153,9 +173,8 @@ class Classify:
             result = result_of(received, decision, timings, source)
             results.append(result)
             outgoing.append(encode_result(result, received, record.key(), source.partition, time_text))
-            review = review_request(result, decision.review_below or self._settings.review_below_confidence)
-            if review is not None:
-                outgoing.append(encode_review(review, received, time_text))
+            said_at = record.timestamp()[1] / 1000
+            outgoing += self._reviews.about(result, received, said_at, time_text, below=decision.review_below)
         return results, outgoing
 
     def _bury(self, record: Message, fault: InvalidEventError) -> Outgoing:

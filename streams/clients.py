@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from confluent_kafka.admin import AdminClient
+from flags import admin
 
 if TYPE_CHECKING:
+    from confluent_kafka.admin import AdminClient
+
     from schemas.settings import Settings
 
 Config = dict[str, Any]
@@ -47,19 +49,9 @@ def client_config(settings: Settings) -> Config:
     return config
 
 
-_admin_clients: list[AdminClient] = []
-"""All of them, to the end of the process.
-
-An answer holds its client until the thread that brought it lets go. If ours was gone by then, librdkafka would be asked
-to destroy the client on its own thread, and aborts the process.
-"""
-
-
 def admin_client(settings: Settings) -> AdminClient:
-    """Return a client for topics and groups; make few."""
-    client = AdminClient(client_config(settings))
-    _admin_clients.append(client)
-    return client
+    """Return the process's client for topics and groups."""
+    return admin.admin_client(client_config(settings))
 
 
 def intake_consumer_config(settings: Settings) -> Config:
@@ -76,6 +68,8 @@ def intake_consumer_config(settings: Settings) -> Config:
         "isolation.level": "read_committed",
         "enable.auto.commit": False,
         "auto.offset.reset": "earliest",
+        # Else its position stays before the markers of transactions, and what is answered looks as if it were not.
+        "enable.partition.eof": True,
         "session.timeout.ms": session_ms,
         "heartbeat.interval.ms": max(500, session_ms // 6),
         # librdkafka waits a whole second, by default, before it fetches again after its queue was full.
@@ -158,6 +152,11 @@ def guard_consumer_config(settings: Settings) -> Config:
 def guard_producer_config(settings: Settings) -> Config:
     """Return the configuration of the guard's producer: whoever begins to guard fences whoever guarded before."""
     return transactional_producer_config(settings) | {"transactional.id": f"{settings.worker.group_id}.guard"}
+
+
+def sink_consumer_config(settings: Settings) -> Config:
+    """Return the configuration of the sink's consumer: assigned by hand, its offsets kept with the rows."""
+    return evidence_consumer_config(settings) | {"group.id": f"{settings.worker.group_id}.sink-log"}
 
 
 def election_consumer_config(settings: Settings, purpose: str) -> Config:

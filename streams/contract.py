@@ -1,4 +1,7 @@
-"""`/openapi.json`: what a worker serves, described for programs; generated from the types, and served as it was."""
+"""What a worker takes and gives, described: a page at `/docs` for people, and the documents it shows for programs.
+
+The documents are generated from the types, and served as they were.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,24 @@ from importlib.resources import files
 
 from aiohttp import web
 
-PATH = "/openapi.json"
+from streams.packed_files import PackedFiles
+
+DOCS = "/docs"
+OPENAPI = "/openapi.json"
+SCHEMAS = "/schemas"
 
 
 def contract_routes() -> list[web.RouteDef]:
     """Return what to mount."""
-    document = (files("schemas") / "generated" / "openapi.json").read_bytes()
+    documents = PackedFiles(files("schemas") / "generated")
+    page = PackedFiles(files("streams") / "contract_page")
 
-    async def show(_request: web.Request) -> web.Response:
-        return web.Response(body=document, content_type="application/json")
+    async def openapi(request: web.Request) -> web.Response:
+        return documents["openapi.json"].answer(request)
 
-    return [web.get(PATH, show)]
+    return [
+        web.get(OPENAPI, openapi),
+        web.get(f"{SCHEMAS}/{{file}}", documents.serve),
+        web.get(DOCS, page.serve_index),
+        web.get(f"{DOCS}/{{file}}", page.serve),
+    ]

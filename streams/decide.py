@@ -50,7 +50,8 @@ FLAGS = (
 
 _NOBODY = Utterance(text="-")
 
-_BROWN_OUT = "brown-out: utterances wait, and the first answer stands"
+BROWN_OUT = "brown-out: utterances wait, and the first answer stands"
+"""Why the first tier was asked and no other."""
 
 _MOST_PORTIONS = 8
 """Of a batch whose users are being compared; each costs a call of the cache and of the tiers."""
@@ -209,7 +210,7 @@ def _spared(answers: Sequence[Answer]) -> list[Answer]:
     """Say of each answer that it stands because utterances wait."""
     return [
         msgspec.structs.replace(
-            answer, tried=(*answer.tried[:-1], msgspec.structs.replace(answer.tried[-1], reason=_BROWN_OUT))
+            answer, tried=(*answer.tried[:-1], msgspec.structs.replace(answer.tried[-1], reason=BROWN_OUT))
         )
         if answer.tried
         else answer

@@ -155,7 +155,9 @@ class EvidenceReader:
         self._consumer.assign([TopicPartition(*place, offset) for place, offset in starts.items()])
 
     def _places_at(self, moment: float) -> dict[_Place, int]:
-        """Return for each partition the first offset that is not older than a moment.
+        """Return for each partition the first offset that is not older than a moment; where there is none, its end.
+
+        The ends are asked for first: what comes between the two questions is after them, and so it is read.
 
         Raises:
             UnavailableError: The broker does not say.
@@ -166,19 +168,15 @@ class EvidenceReader:
                 for topic in (RESULTS, FEEDBACK)
                 for partition in self._consumer.list_topics(topic, _ASK_SECONDS).topics[topic].partitions
             ]
+            ends = {(each.topic, each.partition): self._end(each) for each in wanted}
             found = self._consumer.offsets_for_times(wanted, _ASK_SECONDS)
-            return {(each.topic, each.partition): self._offset(each) for each in found}
+            return {place: ends[place] if offset is None else offset for place, offset in map(_place_and_offset, found)}
         except KafkaException as failure:
             raise UnavailableError(
                 f"The broker does not tell where to read from: {failure.args[0].str()}."
             ) from failure
 
-    def _offset(self, place: TopicPartition) -> int:
-        """Return an offset to read from; where nothing is younger, the end as it is now, which will not move."""
-        if place.error is not None:
-            raise KafkaException(place.error)
-        if place.offset >= 0:
-            return place.offset
+    def _end(self, place: TopicPartition) -> int:
         _, end = self._consumer.get_watermark_offsets(place, timeout=_ASK_SECONDS)
         return end
 
@@ -196,6 +194,17 @@ class Followed:
             return False
         self.positions[place] = offset + 1
         return True
+
+
+def _place_and_offset(found: TopicPartition) -> tuple[_Place, int | None]:
+    """Return where a partition is to be read from; None where nothing is younger than what was asked for.
+
+    Raises:
+        KafkaException: The broker does not say.
+    """
+    if found.error is not None:
+        raise KafkaException(found.error)
+    return (found.topic, found.partition), found.offset if found.offset >= 0 else None
 
 
 def _read_result(value: bytes) -> SeenResult | None:

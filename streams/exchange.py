@@ -24,11 +24,12 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 
 from health.lag import Progress
 from schemas.errors import UnavailableError
-from streams.batches import Batch, next_offsets
-from streams.transactions import CALL_SECONDS, Transactions, TransactionsObserver
+from streams.batches import Batch, last_records, next_offsets
+from streams.transactions import CALL_SECONDS, PATIENCE_SECONDS, CallingThread, Transactions, TransactionsObserver
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+    from concurrent.futures import Executor
 
     from confluent_kafka import Message, Producer
 
@@ -79,6 +80,8 @@ class Exchange:
         drain_seconds: How long a revocation waits for batches in flight.
         repair: Brings the topics in line, when answers have nowhere to go.
         observer: Who is told what happens.
+        patience_seconds: As of `streams.transactions.Transactions`.
+        new_executor: Likewise.
     """
 
     def __init__(
@@ -90,13 +93,22 @@ class Exchange:
         drain_seconds: float,
         observer: ExchangeObserver,
         repair: Callable[[], None] = lambda: None,
+        patience_seconds: float = PATIENCE_SECONDS,
+        new_executor: Callable[[], Executor] = CallingThread,
     ) -> None:
         self._new_consumer = new_consumer
         self._topics = list(topics)
         self._drain_seconds = drain_seconds
         self._observer = observer
         self._stopping = threading.Event()
-        self._transactions = Transactions(new_producer, repair=repair, stopping=self._stopping, observer=observer)
+        self._transactions = Transactions(
+            new_producer,
+            repair=repair,
+            stopping=self._stopping,
+            observer=observer,
+            patience_seconds=patience_seconds,
+            new_executor=new_executor,
+        )
         self._consumer: Consumer | None = None
         self._group: Any = None
         self._epoch = 0
@@ -143,7 +155,7 @@ class Exchange:
         records = [message for message in messages if message.error() is None]
         if len(records) != len(messages):
             try:
-                self._report(message.error() for message in messages)
+                self._report(message.error() for message in messages if not _is_end(message))
             except MemberFencedError as error:
                 self._rejoin(consumer, error)
                 return None
@@ -152,7 +164,10 @@ class Exchange:
         with self._landed:
             self._in_flight += 1
         self._observer.fetched(len(records))
-        return Batch(epoch=epoch, number=self._next_number(epoch), records=records, fetched_at=time.time())
+        last = last_records(records)
+        for place, record in last.items():
+            self._progress.fetched(place, (record.offset() or 0) + 1)
+        return Batch(epoch=epoch, number=self._next_number(epoch), records=records, fetched_at=time.time(), last=last)
 
     def commit(self, batch: Batch, answers: Iterable[Outgoing]) -> bool:
         """Write the answers and the batch's offsets in one transaction.
@@ -165,15 +180,14 @@ class Exchange:
             with self._fence:
                 if self._is_void(batch):
                     return False
-                last = batch.last_records()
                 begun = self._committing_since = time.monotonic()
                 try:
-                    committed = self._transactions.commit(answers, next_offsets(last), self._group)
+                    committed = self._transactions.commit(answers, next_offsets(batch.last), self._group)
                 finally:
                     self._committing_since = None
                     if committed:
                         self._due += batch.count
-                        self._note_progress(last)
+                        self._note_progress(batch.last)
                     else:
                         self._open_epoch()
         finally:
@@ -351,6 +365,12 @@ class Exchange:
                     f"The broker has shut this worker out ({error.str()}): another live worker has the same id. "
                     "Give each its own INTENTSTREAM_WORKER__ID."
                 )
+
+
+def _is_end(message: Message) -> bool:
+    """Return whether it stands for the end of a partition, which moves the position behind what is no record there."""
+    error = message.error()
+    return error is not None and error.code() == KafkaError._PARTITION_EOF  # noqa: SLF001 - that is its public name
 
 
 def _position(committed: TopicPartition) -> TopicPartition:

@@ -58,7 +58,7 @@ class FlagParts:
 
     Args:
         settings: Of everything.
-        admin: Tells where the flags' log ends.
+        admin: Tells where logs end.
         observer: Counts.
         broker_away: Returns whether the broker is known to be away.
         release: Returns what this worker answers with, for others to know.
@@ -200,6 +200,7 @@ class FlagParts:
             started_at=self._started_at,
             publisher=self._presence,
             new_consumer=lambda: Consumer(config),
+            admin=self._admin,
             topic=WORKERS,
             observer=self._observer,
             every_seconds=self._settings.worker.presence_seconds,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from flags.rollouts.decision import Verdict
+from health.probes import SinkState
 from health.tiers import RecentTurns
 from models.installer import MODELS
 from streams.console.recent import OpenBreakers, RecentResults
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from models.breaker import BreakerState
     from schemas.events import Attempt, Result
     from streams.batches import Batch
+    from streams.spans import Tracing
 
 
 class StreamObserver:
@@ -37,10 +39,12 @@ class StreamObserver:
         recent: The last results.
         breakers: Since when those are open that are.
         turns: How the tiers did lately.
+        sink: How far this worker keeps Postgres up with the log.
     """
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics, tracing: Tracing | None = None) -> None:
         self._metrics = metrics
+        self._tracing = tracing
         self.joined = False
         self.partitions: tuple[int, ...] = ()
         self.lag: Mapping[tuple[str, int], int] = {}
@@ -48,6 +52,7 @@ class StreamObserver:
         self.recent = RecentResults()
         self.breakers = OpenBreakers()
         self.turns = RecentTurns()
+        self.sink = SinkState(writing=False)
 
     # From the exchange.
 
@@ -64,6 +69,8 @@ class StreamObserver:
         self._metrics.commit_seconds.observe([seconds])
         for tier, timestamps_ms in batch.answered:
             self._metrics.end_to_end_seconds.observe((now_ms - np.array(timestamps_ms)) / 1000, tier)
+        for spans in batch.spans:
+            spans.committed(seconds)
 
     def aborted(self, reason: str) -> None:
         """Count a transaction that was taken back."""
@@ -109,6 +116,19 @@ class StreamObserver:
     def dead_lettered(self, code: str) -> None:
         """Count a record that could not be processed."""
         self._metrics.events_dead_lettered.labels(code).inc()
+
+    def feedback_withdrawn(self, lessons: int) -> None:
+        """Count a request to forget, and the lessons that are no longer what they were."""
+        self._metrics.forget_requests.inc()
+        self._metrics.lessons_withdrawn.inc(lessons)
+
+    def review_asked(self, reason: str) -> None:
+        """Count an utterance that people are asked about, by why."""
+        self._metrics.reviews_asked.labels(reason).inc()
+
+    def review_dropped(self, reason: str) -> None:
+        """Count an utterance that people would have been asked about had there not been too many, by why."""
+        self._metrics.reviews_dropped.labels(reason).inc()
 
     def unexpected(self, guard: str) -> None:
         """Count an error that only a guard which catches all has caught."""
@@ -171,6 +191,15 @@ class StreamObserver:
         """Show whether it is this worker that judges corrections."""
         self._metrics.guarding.set(active)
 
+    def head_learning(self, *, active: bool) -> None:
+        """Show whether it is this worker that retrains heads."""
+        self._metrics.head_learning.set(active)
+
+    def head_challenged(self, code: str, seconds: float) -> None:
+        """Count a challenger by what came of it, and how long that took."""
+        self._metrics.head_challenges.labels(code).inc()
+        self._metrics.head_challenge_seconds.set(seconds)
+
     def lessons_applied(self, revision: int, texts: int) -> None:
         """Show the revision of the corrections that decides from now on, and how many texts are known."""
         self._metrics.corrections_revision.set(revision)
@@ -197,6 +226,28 @@ class StreamObserver:
         """Count that a flag climbed or was rolled back."""
         self._metrics.rollout_moves.labels(flag, verdict).inc()
 
+    # From the sink.
+
+    def sink_wrote(self, table: str, rows: int) -> None:
+        """Count rows that were written."""
+        self._metrics.sink_rows.labels(table).inc(rows)
+
+    def sink_refused(self, table: str, code: str, rows: int) -> None:
+        """Count records of which there will be no row."""
+        self._metrics.sink_records_refused.labels(table, code).inc(rows)
+
+    def sink_state(self, fault: str | None, lag_seconds: float) -> None:
+        """Show how the sink is, which it is this worker's to fill."""
+        self.sink = SinkState(writing=True, fault=fault, lag_seconds=lag_seconds)
+        self._metrics.sink_read_only.set(fault is not None)
+        self._metrics.sink_lag_seconds.set(lag_seconds)
+
+    def sink_rests(self) -> None:
+        """Show that it is not this worker that fills the sink."""
+        self.sink = SinkState(writing=False)
+        self._metrics.sink_read_only.set(0)
+        self._metrics.sink_lag_seconds.set(0)
+
     # From the chain and the cache.
 
     def tier_called(self, attempt: Attempt, texts: int) -> None:
@@ -204,6 +255,8 @@ class StreamObserver:
         self.turns.turned(attempt)
         self._metrics.classify_seconds.observe([attempt.seconds], attempt.tier)
         self._metrics.tier_turns.labels(attempt.tier, attempt.outcome.value).inc(texts)
+        if self._tracing is not None:
+            self._tracing.tier_called(attempt, texts)
 
     def tier_answered(self, tier: str, texts: int) -> None:
         """Need nothing: results are counted with their strategy."""

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
 
+from flags.clients import REFUSALS
 from schemas.errors import IntentStreamError, UnavailableError
 from streams.clients import MAX_RECORD_BYTES, client_config
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from types import TracebackType
 
     from confluent_kafka import Message
@@ -23,15 +24,6 @@ _QUEUED_KILOBYTES = 16_384
 _POLL_SECONDS = 0.5
 _RETRY_SECONDS = 0.05
 
-_REFUSALS = frozenset(
-    {
-        KafkaError._AUTHENTICATION,  # noqa: SLF001 - librdkafka's own errors are named so
-        KafkaError.SASL_AUTHENTICATION_FAILED,
-        KafkaError.TOPIC_AUTHORIZATION_FAILED,
-        KafkaError.GROUP_AUTHORIZATION_FAILED,
-    }
-)
-
 
 class MissingTopicError(IntentStreamError):
     """A topic does not exist; `intentstream topics apply` creates it."""
@@ -39,6 +31,36 @@ class MissingTopicError(IntentStreamError):
     code = "missing_topic"
     http_status = 503
     exit_code = 69
+
+
+class Unfinished:
+    """Partitions that are being read, until the client says that they have ended; false once all have.
+
+    Args:
+        places: Where each is read from; their consumer has `enable.partition.eof`.
+    """
+
+    def __init__(self, places: Iterable[TopicPartition]) -> None:
+        self._places = {(place.topic, place.partition) for place in places}
+
+    def __bool__(self) -> bool:
+        return bool(self._places)
+
+    def records(self, messages: Iterable[Message]) -> Iterator[Message]:
+        """Yield what are records among what came, and act on what are words of the client.
+
+        Raises:
+            UnavailableError: The broker refuses for good.
+        """
+        for message in messages:
+            error = message.error()
+            if error is None:
+                yield message
+            elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - that is its public name
+                self._places.discard((message.topic() or "", message.partition() or 0))
+            elif error.fatal() or error.code() in REFUSALS:
+                raise UnavailableError(f"The broker refuses: {error.str()}.")
+            # whatever else it is, librdkafka goes on trying
 
 
 class TopicReader:
@@ -106,7 +128,7 @@ class TopicReader:
         Raises:
             UnavailableError: The broker refuses for good.
         """
-        return [record for record in self._fetch(seconds) if not self._is_notice(record)]
+        return list(self._unfinished.records(self._fetch(seconds)))
 
     def read_to_end(self, *, idle_seconds: float = 30.0) -> Iterator[Message]:
         """Yield what there is, and end where each partition ended when it was reached.
@@ -123,7 +145,7 @@ class TopicReader:
             idle = 0.0 if records else idle + _POLL_SECONDS
             if idle > idle_seconds:
                 raise UnavailableError("The broker stopped answering before everything was read; try again.")
-            yield from (record for record in records if not self._is_notice(record))
+            yield from self._unfinished.records(records)
 
     def _fetch(self, seconds: float) -> list[Message]:
         """Return as soon as something came: `consume` with a timeout would wait for as many as were asked for."""
@@ -131,7 +153,7 @@ class TopicReader:
         return [] if first is None else [first, *self._consumer.consume(_FETCH, 0)]
 
     def _assign(self, places: list[TopicPartition]) -> None:
-        self._unfinished = {(place.topic, place.partition) for place in places}
+        self._unfinished = Unfinished(places)
         self._consumer.assign(places)
 
     def _partitions(self, topic: str, timeout_seconds: float) -> list[TopicPartition]:
@@ -158,15 +180,3 @@ class TopicReader:
                     continue
                 raise UnavailableError(f"The broker does not tell where {place.topic} ends.") from error
             return TopicPartition(place.topic, place.partition, end if end >= 0 else OFFSET_END)
-
-    def _is_notice(self, record: Message) -> bool:
-        """Return whether this is no record but a word of the client, and act on it."""
-        error = record.error()
-        if error is None:
-            return False
-        if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - that is its public name
-            self._unfinished.discard((record.topic(), record.partition()))
-            return True
-        if error.fatal() or error.code() in _REFUSALS:
-            raise UnavailableError(f"The broker refuses: {error.str()}.")
-        return True  # whatever else it is, librdkafka goes on trying

@@ -11,7 +11,7 @@ from mode import Service
 
 from flags.clients import follower_config
 from flags.log_tail import LogTail, TailObserver
-from streams.clients import client_config
+from streams.clients import admin_client, client_config
 from streams.release_log import InvalidReleaseRecordError, ReleaseLog
 from streams.topics import MODELS
 
@@ -64,6 +64,7 @@ class Releases(Service):
         self._tail = LogTail(
             "releases-follower",
             new_consumer=lambda: Consumer(config),
+            admin=admin_client(settings),
             topic=MODELS,
             listener=self,
             observer=observer,
@@ -110,9 +111,8 @@ class Releases(Service):
             self._told = self._folding.serving
             self._side.call(self._installer.want, self._told)
 
-    def idled(self) -> bool:
+    def idled(self) -> None:
         """Have nothing to do."""
-        return True
 
 
 def _bytes(content: str | bytes | None) -> bytes | None:

@@ -1,4 +1,4 @@
-"""Turns answers into the events we publish: one result an utterance, and a review request where people should look."""
+"""Turns answers into the events we publish: one result an utterance."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from schemas.cloudevents import event_headers, partition_key
-from schemas.events import CE_TYPES, MAX_IDENTIFIER_CHARACTERS, Alternative, Result, ReviewRequest, Source, Timings
-from streams.batches import ANY_PARTITION, Outgoing
-from streams.topics import FEEDBACK, RESULTS
+from schemas.events import CE_TYPES, MAX_IDENTIFIER_CHARACTERS, Result, Source, Timings
+from streams.batches import Outgoing
+from streams.topics import RESULTS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 _encoder = msgspec.json.Encoder()
 _RESULT_TYPE = CE_TYPES[Result]
-_REVIEW_TYPE = CE_TYPES[ReviewRequest]
-_MAX_CHOICES = 3
 
 
 class Decision(NamedTuple):
@@ -101,33 +99,12 @@ def timings_of(decision: Decision, *, queue_seconds: float) -> Timings:
     )
 
 
-def review_request(result: Result, below_confidence: float) -> ReviewRequest | None:
-    """Return what to ask people about a result, or None if it is in scope and sure enough, or theirs already."""
-    if result.lesson is not None or (result.intent is not None and result.confidence >= below_confidence):
-        return None
-    first = Alternative(intent=result.intent, confidence=result.confidence)
-    return ReviewRequest(
-        utterance_id=result.utterance_id,
-        result_id=result.id,
-        reason="out_of_scope" if result.intent is None else "uncertain",
-        choices=(first, *result.alternatives)[:_MAX_CHOICES],
-        user_id=result.user_id,
-        source=result.source,
-    )
-
-
 def encode_result(result: Result, received: Received, key: bytes | None, partition: int, time_text: str) -> Outgoing:
     """Return the record of a result: the utterance's key, or what the key should have been, and its trace."""
     if key is None:
         key = (partition_key(received.utterance) or result.id).encode()
     headers = event_headers(_RESULT_TYPE, result.id, time_text, received.traceparent)
     return Outgoing(RESULTS, _encoder.encode(result), key, partition, headers)
-
-
-def encode_review(review: ReviewRequest, received: Received, time_text: str) -> Outgoing:
-    """Return the record of a review request."""
-    headers = event_headers(_REVIEW_TYPE, f"{review.result_id}/review", time_text, received.traceparent)
-    return Outgoing(FEEDBACK, _encoder.encode(review), review.utterance_id.encode(), ANY_PARTITION, headers)
 
 
 def timestamp(seconds: float) -> str:

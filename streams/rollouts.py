@@ -6,17 +6,13 @@ All it knows is read from the log; a worker that takes over begins by reading wh
 from __future__ import annotations
 
 import datetime as dt
-import threading
 import time
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
-import structlog
-from confluent_kafka import KafkaException
-
 from flags.rollouts.acts import since
 from flags.rollouts.status import judged
-from schemas.errors import UnavailableError
+from streams.fleet.duty import DutyObserver, DutyThread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -26,28 +22,24 @@ if TYPE_CHECKING:
     from flags.rollouts.status import RolloutStatus
     from schemas.events import FlagChange
     from streams.evidence import EvidenceReader
+    from streams.fleet.duty import Term
     from streams.fleet.election import Election
 
-_log = structlog.get_logger(__name__)
-
-_IDLE_SECONDS = 0.2
 _READ_SECONDS = 0.1
 _LOOK_SECONDS = 0.2
 """Between two looks; evidence that comes meanwhile waits for so long."""
-_RESTART_SECONDS = 1.0
 
 
-class RolloutsObserver(Protocol):
-    """Who shows. Called on the controller's thread; must not block."""
+class RolloutsObserver(DutyObserver, Protocol):
+    """Who counts and shows. Called on the controller's thread; must not block."""
 
     def rollouts_judged(self, statuses: Sequence[RolloutStatus], behind_seconds: float) -> None:
         """Show all rollouts that this worker runs now, and how old their evidence is."""
 
-    def broker_error(self, code: str) -> None:
-        """Count an error that librdkafka reports and mends by itself, or that trying again mends."""
 
-    def unexpected(self, guard: str) -> None:
-        """Count an error that only a guard which catches all has caught."""
+def utc_now() -> dt.datetime:
+    """Return the time."""
+    return dt.datetime.now(dt.UTC)
 
 
 class RolloutRunner:
@@ -60,6 +52,7 @@ class RolloutRunner:
         follower: Holds the flags.
         controller: Carries out verdicts.
         observer: Who shows.
+        clock: Returns the time, with its zone; by it a step's time has come.
 
     Attributes:
         statuses: Of the rollouts that this worker runs, by flag, as they were last judged; replaced, never changed.
@@ -74,26 +67,30 @@ class RolloutRunner:
         follower: Follower,
         controller: Controller,
         observer: RolloutsObserver,
+        clock: Callable[[], dt.datetime] = utc_now,
     ) -> None:
         self.statuses: Mapping[str, RolloutStatus] = MappingProxyType({})
-        self._new_election = new_election
         self._new_reader = new_reader
         self._judge = judge
         self._follower = follower
         self._controller = controller
         self._observer = observer
-        self._ending = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="rollouts", daemon=True)
+        self._clock = clock
+        self._thread = DutyThread(
+            "rollouts",
+            self,
+            new_election=new_election,
+            wait_for_flags=follower.wait_until_caught_up,
+            observer=observer,
+        )
 
     def start(self) -> None:
         """Become a candidate, on a thread that keeps no process from ending."""
         self._thread.start()
 
-    def stop(self, seconds: float = 5.0) -> None:
+    def stop(self) -> None:
         """Let another take over at once; started or not."""
-        self._ending.set()
-        if self._thread.is_alive():
-            self._thread.join(seconds)
+        self._thread.stop()
 
     def judge(self, flag: FlagChange) -> RolloutStatus:
         """Return where a flag's rollout stands: as last judged here, else as the log says. Blocking.
@@ -104,53 +101,31 @@ class RolloutRunner:
         known = self.statuses.get(flag.name)
         return known if known is not None and known.revision == flag.revision else self._judge(flag)
 
-    def _run(self) -> None:
-        while not self._ending.is_set():
-            try:
-                self._stand()
-            except KafkaException as failure:
-                self._observer.broker_error(failure.args[0].name())
-            except Exception as error:  # noqa: BLE001 - the thread's guard: a bug stops no worker, and flags stay as they are
-                self._observer.unexpected("rollouts")
-                _log.error("rollouts_failed", fault=type(error).__name__, exc_info=error)
-            self._show([], 0.0)
-            self._ending.wait(_RESTART_SECONDS)
+    # The duty, on that thread.
 
-    def _stand(self) -> None:
-        """Be a candidate once the flags are read, and act whenever elected."""
-        while not self._follower.wait_until_caught_up(_IDLE_SECONDS):
-            if self._ending.is_set():
-                return
-        election = self._new_election()
-        try:
-            while not self._ending.is_set():
-                self._listen(election, _IDLE_SECONDS)
-                if election.elected and self._running():
-                    self._watch(election)
-                    self._show([], 0.0)
-        finally:
-            election.close()
+    def is_due(self) -> bool:
+        """Return whether any rollout runs."""
+        return bool(self._running())
 
-    def _watch(self, election: Election) -> None:
-        """Read evidence and act on it, for as long as we are elected and any rollout runs."""
+    def work(self, term: Term) -> None:
+        """Read evidence and act on it."""
         looked_at = float("-inf")
         with self._new_reader() as evidence:
-            while not self._ending.is_set() and election.elected and (running := self._running()):
-                self._listen(election, 0.0)
-                try:
-                    evidence.follow([since(flag) for flag in running])
-                except UnavailableError:
-                    self._observer.broker_error("evidence_unavailable")
-                    self._ending.wait(_RESTART_SECONDS)
-                    continue
+            while term.lasts():
+                running = self._running()
+                evidence.follow([since(flag) for flag in running])
                 self._controller.get_ready(running)
                 evidence.read(_READ_SECONDS)
                 if time.monotonic() - looked_at >= _LOOK_SECONDS:
                     looked_at = time.monotonic()
                     self._look(running, evidence)
 
+    def rest(self) -> None:
+        """Show that it is not this worker that runs them."""
+        self._show([], 0.0)
+
     def _look(self, running: list[FlagChange], evidence: EvidenceReader) -> None:
-        now, behind = dt.datetime.now(dt.UTC), max(evidence.behind_seconds, self._follower.age_seconds)
+        now, behind = self._clock(), max(evidence.behind_seconds, self._follower.age_seconds)
         judgements = []
         for flag in running:
             comparison = evidence.comparison(since(flag))
@@ -170,11 +145,6 @@ class RolloutRunner:
             and not flag.deleted
             and self._controller.is_due(flag)
         ]
-
-    def _listen(self, election: Election, seconds: float) -> None:
-        code = election.poll(seconds)
-        if code is not None:
-            self._observer.broker_error(code)
 
     def _show(self, statuses: Sequence[RolloutStatus], behind_seconds: float) -> None:
         self.statuses = MappingProxyType({status.flag: status for status in statuses})

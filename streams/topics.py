@@ -11,7 +11,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 import msgspec
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
@@ -22,18 +22,22 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
+from flags.admin import ask_for_topics, why_failed
 from schemas.errors import UnavailableError
 from schemas.events import (
+    Challenge,
     Confirmation,
     Correction,
     CorrectionVerdict,
     FlagChange,
+    ForgetRequest,
     Lesson,
     ModelRelease,
     Presence,
     Result,
     ReviewRequest,
     Utterance,
+    Withdrawal,
 )
 from streams.clients import MAX_RECORD_BYTES
 
@@ -111,7 +115,7 @@ TOPICS: tuple[TopicSpec, ...] = (
         key="utterance id",
         description="Review requests from the classifier; corrections and confirmations from people.",
         retention_ms=730 * _DAY_MS,
-        events=(ReviewRequest, Correction, Confirmation),
+        events=(ReviewRequest, Correction, Confirmation, ForgetRequest),
     ),
     TopicSpec(
         name=FLAGS,
@@ -147,11 +151,11 @@ TOPICS: tuple[TopicSpec, ...] = (
     ),
     TopicSpec(
         name=CORRECTIONS_AUDIT,
-        key="utterance id",
-        description="What the guard made of each correction, and why.",
+        key="utterance id, or the lesson's key",
+        description="What the guard made of each correction, what it took back, which heads were released, and why.",
         partitions=1,
         retention_ms=-1,
-        events=(CorrectionVerdict,),
+        events=(CorrectionVerdict, Withdrawal, Challenge),
     ),
     TopicSpec(
         name=WORKERS,
@@ -206,7 +210,7 @@ def apply_topics(admin: AdminClient, topics: Topics, *, dry_run: bool = False) -
 
     Returns:
         One change a difference; none when the broker agrees with the table. Those refused are left as they are: the
-        table asks for less than there is, fewer partitions or shorter retention.
+        table asks for less than there is, fewer partitions or shorter retention, or we may read and not change them.
 
     Raises:
         UnavailableError: The broker is away or refused.
@@ -214,15 +218,15 @@ def apply_topics(admin: AdminClient, topics: Topics, *, dry_run: bool = False) -
     try:
         existing = {
             name: len(topic.partitions)
-            for name, topic in admin.list_topics(timeout=_TIMEOUT_SECONDS).topics.items()
+            for name, topic in ask_for_topics(admin, _TIMEOUT_SECONDS).items()
             if topic.error is None
         }
         configs = _configs(admin, [spec.name for spec in TOPICS if spec.name in existing])
         changes = _plan(existing, configs, topics)
         if not dry_run:
-            _carry_out(admin, changes, _partitions_wanted(existing, topics), topics)
+            changes = _carry_out(admin, changes, _partitions_wanted(existing, topics), topics)
     except KafkaException as error:
-        raise UnavailableError(f"The broker could not be asked about its topics: {error.args[0].str()}") from error
+        raise UnavailableError(f"The broker could not be asked about its topics: {why_failed(admin, error)}") from error
     return changes
 
 
@@ -286,7 +290,11 @@ def _configs(admin: AdminClient, names: Iterable[str]) -> dict[str, dict[str, st
     }
 
 
-def _carry_out(admin: AdminClient, changes: list[Change], wanted: Mapping[str, int], topics: Topics) -> None:
+def _carry_out(admin: AdminClient, changes: list[Change], wanted: Mapping[str, int], topics: Topics) -> list[Change]:
+    """Return the changes with those refused that the broker does not let us make.
+
+    A topic that we may not create keeps us waiting until somebody else has.
+    """
     specs = {spec.name: spec for spec in TOPICS}
     created = [
         NewTopic(
@@ -304,26 +312,45 @@ def _carry_out(admin: AdminClient, changes: list[Change], wanted: Mapping[str, i
         if change.action is Action.ALTERED and change.config is not None:
             value = specs[change.topic].config(topics)[change.config]
             altered[change.topic].append(ConfigEntry(change.config, value, incremental_operation=AlterConfigOpType.SET))
+    denied: set[tuple[str, bool]] = set()
     if created:
         _wait(admin.create_topics(created, operation_timeout=_TIMEOUT_SECONDS), fine="TOPIC_ALREADY_EXISTS")
     if grown:
-        _wait(admin.create_partitions(grown, operation_timeout=_TIMEOUT_SECONDS), fine="INVALID_PARTITIONS")
+        growing = admin.create_partitions(grown, operation_timeout=_TIMEOUT_SECONDS)
+        denied |= {(topic, False) for topic in _wait(growing, fine="INVALID_PARTITIONS", may_deny=True)}
     if altered:
-        _wait(
-            admin.incremental_alter_configs(
-                [
-                    ConfigResource(ResourceType.TOPIC, name, incremental_configs=entries)
-                    for name, entries in altered.items()
-                ]
-            )
-        )
+        resources = [
+            ConfigResource(ResourceType.TOPIC, name, incremental_configs=entries) for name, entries in altered.items()
+        ]
+        altering = admin.incremental_alter_configs(resources)
+        denied |= {(resource.name, True) for resource in _wait(altering, may_deny=True)}
+    return [_refused(change) if _is_denied(change, denied) else change for change in changes]
 
 
-def _wait(answers: Mapping[Any, Future[Any]], fine: str | None = None) -> None:
-    """Wait for each answer; `fine` is the one error that another start-up beside ours may cause."""
-    for answer in answers.values():
+def _is_denied(change: Change, denied: Iterable[tuple[str, bool]]) -> bool:
+    return change.action is not Action.CREATED and (change.topic, change.config is not None) in denied
+
+
+def _refused(change: Change) -> Change:
+    what = f"{change.what}; the broker does not let us: have somebody run `topics apply` who may"
+    return msgspec.structs.replace(change, action=Action.REFUSED, what=what)
+
+
+def _wait(answers: Mapping[Any, Future[Any]], fine: str | None = None, *, may_deny: bool = False) -> list[Any]:
+    """Wait for each answer, and return what was denied us.
+
+    Args:
+        answers: By what was asked for.
+        fine: The one error that another start-up beside ours may cause.
+        may_deny: Whether the broker may say that we lack the right.
+    """
+    denied = []
+    for asked, answer in answers.items():
         try:
             answer.result(_TIMEOUT_SECONDS)
         except KafkaException as error:
-            if error.args[0].name() != fine:
+            if may_deny and error.args[0].code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+                denied.append(asked)
+            elif error.args[0].name() != fine:
                 raise
+    return denied

@@ -109,7 +109,7 @@ def of_stream(rates: Rates, lag_then: int | None, dead_letters: float, *, brown_
             why=f"The objective is {_duration(SLOW_SECONDS)}.",
             advice="Compare the tiers; performance_mode asks the cheapest one alone.",
         )
-    if brown_out and rates.answered_per_second:  # whoever has nothing to do does not notice that it is over
+    if brown_out:
         yield Concern(
             key="brown_out",
             level="warn",

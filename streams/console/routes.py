@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+from importlib.resources import files
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -16,7 +17,7 @@ from aiohttp import hdrs, web
 from schemas.tokens import Scope
 from streams.console.bundle import debug_bundle
 from streams.console.feed import encode_event
-from streams.console.files import INDEX, page_files
+from streams.packed_files import PackedFiles
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,28 +62,19 @@ class ConsoleRoutes:
         self._known = known
         self._flags = flags
         self._settings = settings
-        self._files = page_files()
+        self._files = PackedFiles(files("streams.console") / "page")
 
     def mount(self, application: web.Application) -> None:
         """Have an application serve the console, and let its viewers go when it shuts down."""
         application.add_routes(
             [
-                web.get("/", self._index),
+                web.get("/", self._files.serve_index),
                 web.get(f"{PREFIX}/events", self._events),
                 web.get(f"{PREFIX}/bundle.json", self._bundle),
-                web.get(f"{PREFIX}/{{file}}", self._file),
+                web.get(f"{PREFIX}/{{file}}", self._files.serve),
             ]
         )
         application.on_shutdown.append(self._let_go)
-
-    async def _index(self, request: web.Request) -> web.Response:
-        return self._files[INDEX].answer(request)
-
-    async def _file(self, request: web.Request) -> web.Response:
-        file = self._files.get(request.match_info["file"])
-        if file is None:
-            raise web.HTTPNotFound
-        return file.answer(request)
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
         caller = self._access.admit(request, Scope.CONSOLE_READ)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from confluent_kafka import Consumer, Message
+    from confluent_kafka.admin import AdminClient
 
     from streams.fleet.presence import PresencePublisher
 
@@ -50,6 +51,7 @@ class Workers(Service):
         started_at: Of our presence; tells this life from an earlier one with the same id.
         publisher: Publishes our presence.
         new_consumer: Makes a consumer as `flags.clients.follower_config` configures it.
+        admin: Tells where the log ends.
         topic: The workers' topic.
         observer: Who counts.
         every_seconds: From one presence of ours to the next.
@@ -62,6 +64,7 @@ class Workers(Service):
         started_at: str,
         publisher: PresencePublisher,
         new_consumer: Callable[[], Consumer],
+        admin: AdminClient,
         topic: str,
         observer: WorkersObserver,
         every_seconds: float,
@@ -74,7 +77,7 @@ class Workers(Service):
         self._observer = observer
         self._roster = Roster(_DEAF_BEATS * every_seconds)
         self._tail = LogTail(
-            "workers-follower", new_consumer=new_consumer, topic=topic, listener=self, observer=observer
+            "workers-follower", new_consumer=new_consumer, admin=admin, topic=topic, listener=self, observer=observer
         )
         self._first_pass = True
         self._expires_seconds = BEATS * every_seconds
@@ -156,9 +159,8 @@ class Workers(Service):
         for loop, news in tuple(self._waiting):
             loop.call_soon_threadsafe(news.set)
 
-    def idled(self) -> bool:
-        """Have nothing to do: a topic that was made anew soon holds everybody's presence, too."""
-        return True
+    def idled(self) -> None:
+        """Have nothing to do."""
 
     def _hear(self, record: Message, now: float, wall: float) -> None:
         key, value = record.key(), record.value()

@@ -17,16 +17,18 @@ import structlog
 from confluent_kafka import OFFSET_BEGINNING, KafkaException, TopicPartition
 
 from flags.log_reader import LogReader
+from models.learning.forgetting import forget
 from models.learning.lessons import Lessons, lesson_key
 from models.text import normalise
 from schemas.cloudevents import event_headers
 from schemas.errors import InvalidEventError, UnavailableError
-from schemas.events import CE_TYPES, Correction, CorrectionVerdict, Lesson
+from schemas.events import CE_TYPES, Correction, CorrectionVerdict, ForgetRequest, Lesson
 from schemas.record_headers import headers_of
 from streams.batches import Outgoing
 from streams.burial import bury, source_of
-from streams.learning.feedback import decode_feedback
+from streams.learning.feedback import decode_feedback, decode_forget_request
 from streams.learning.lesson_log import read_lesson
+from streams.learning.withdrawals import encode_withdrawals, read_audit_end
 from streams.results import timestamp
 from streams.topics import CORRECTIONS, CORRECTIONS_AUDIT, FEEDBACK
 
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from confluent_kafka import Consumer, Message
 
     from models.learning.verdicts import Judge, Judgement
+    from streams.learning.feedback import Feedback
     from streams.transactions import Transactions
 
 _log = structlog.get_logger(__name__)
@@ -57,6 +60,9 @@ class DeskObserver(Protocol):
     def correction_judged(self, verdict: str, code: str) -> None:
         """Count a correction by what came of it."""
 
+    def feedback_withdrawn(self, lessons: int) -> None:
+        """Count a request to forget, and the lessons that are no longer what they were."""
+
     def dead_lettered(self, code: str) -> None:
         """Count a record that could not be processed."""
 
@@ -71,7 +77,8 @@ class GuardDesk:
         transactions: Write the verdicts; nobody else's.
         new_consumer: Makes a consumer as `streams.clients.guard_consumer_config` configures it.
         new_reader: Makes a consumer as `flags.clients.reader_config` configures it.
-        new_judge: Makes the judge over the lessons there are.
+        new_judge: Makes the judge over some lessons.
+        labels: Returns the intents of the catalogue that serves.
         candidates: Returns what the classifier thinks of normalised texts, without any correction; blocking.
         worker_id: Who we are.
         observer: Who counts.
@@ -84,6 +91,7 @@ class GuardDesk:
         new_consumer: Callable[[], Consumer],
         new_reader: Callable[[], Consumer],
         new_judge: Callable[[Lessons], Judge],
+        labels: Callable[[], Collection[str]],
         candidates: Callable[[Sequence[str]], Sequence[Collection[str | None]]],
         worker_id: str,
         observer: DeskObserver,
@@ -91,10 +99,12 @@ class GuardDesk:
         self._transactions = transactions
         self._new_reader = new_reader
         self._new_judge = new_judge
+        self._labels = labels
         self._candidates = candidates
         self._worker_id = worker_id
         self._observer = observer
         self._consumer = new_consumer()
+        self._lessons = Lessons()
         self._judge: Judge | None = None
         self._next: dict[int, int] = {}
         self._committed_at = self._asked_at = time.monotonic()
@@ -120,8 +130,9 @@ class GuardDesk:
             UnavailableError: The broker is away.
         """
         self._transactions.open()
-        lessons = self._read_lessons()
+        self._lessons = lessons = self._read_lessons()
         self._judge = self._new_judge(lessons)
+        self._recall(self._judge)
         try:
             self._partitions = self._count_partitions()
             places = self._places()
@@ -170,6 +181,17 @@ class GuardDesk:
         finally:
             reader.close()
 
+    def _recall(self, judge: Judge) -> None:
+        """Take from the audit what the lessons do not tell: revisions of forgotten ones, and who was forgotten."""
+        reader = self._new_reader()
+        try:
+            end = read_audit_end(LogReader(reader, CORRECTIONS_AUDIT))
+        finally:
+            reader.close()
+        self._lessons.revision = max(self._lessons.revision, end.revision)
+        for person_id, at in end.forgotten.items():
+            judge.forget(person_id, at)
+
     def _places(self) -> list[TopicPartition]:
         """Return where to go on in each partition."""
         asked = [TopicPartition(FEEDBACK, partition) for partition in range(self._partitions)]
@@ -196,15 +218,26 @@ class GuardDesk:
         """Return what is to be written about these records."""
         outgoing: list[Outgoing] = []
         corrections: list[tuple[Message, Correction]] = []
+        requests: list[tuple[Message, ForgetRequest]] = []
         for record in records:
             try:
-                feedback = decode_feedback(record.value(), headers_of(record))
+                said = _read(record)
             except InvalidEventError as fault:
                 self._observer.dead_lettered(fault.code)
                 outgoing.append(bury(record, fault, failed_by=f"{__name__}.GuardDesk", worker_id=self._worker_id))
             else:
-                if isinstance(feedback, Correction):
-                    corrections.append((record, feedback))
+                if isinstance(said, Correction):
+                    corrections.append((record, said))
+                elif isinstance(said, ForgetRequest):
+                    requests.append((record, said))
+        outgoing += self._judge_all(corrections)
+        # Afterwards, so that what came with them is taken back, too; what comes later of before is refused.
+        for record, request in requests:
+            outgoing += self._forget(record, request)
+        return outgoing
+
+    def _judge_all(self, corrections: Sequence[tuple[Message, Correction]]) -> list[Outgoing]:
+        outgoing: list[Outgoing] = []
         if not corrections:
             return outgoing
         candidates = self._candidates([normalise(correction.text or "") for _, correction in corrections])
@@ -215,7 +248,7 @@ class GuardDesk:
     def _judge_one(self, record: Message, correction: Correction, candidates: Collection[str | None]) -> list[Outgoing]:
         if self._judge is None:
             raise UnavailableError("The guard's desk is not open.")
-        judgement = self._judge.judge(correction, candidates, at=timestamp(record.timestamp()[1] / 1000))
+        judgement = self._judge.judge(correction, candidates, at=_came_at(record))
         self._observer.correction_judged(judgement.verdict, judgement.code)
         now = timestamp(time.time())
         changed = [(lesson_key(lesson.text), lesson) for lesson in judgement.changed]
@@ -225,12 +258,54 @@ class GuardDesk:
             _encode_verdict(record, correction, judgement, now),
         ]
 
+    def _forget(self, record: Message, request: ForgetRequest) -> list[Outgoing]:
+        if self._judge is None:
+            raise UnavailableError("The guard's desk is not open.")
+        at = _came_at(record)
+        self._judge.forget(request.person_id, at)
+        retractions = forget(
+            request.person_id,
+            at,
+            self._lessons,
+            new_judge=self._new_judge,
+            labels=self._labels(),
+            candidates=self._candidates_of_many,
+        )
+        self._observer.feedback_withdrawn(len(retractions))
+        now = timestamp(time.time())
+        return [
+            *(_encode_lesson(each.key, each.lesson, now) for each in retractions),
+            *encode_withdrawals(
+                request, retractions, source=source_of(record), revision=self._lessons.revision, asked_at=at, now=now
+            ),
+        ]
+
+    def _candidates_of_many(self, texts: Sequence[str]) -> list[Collection[str | None]]:
+        """Ask about texts by portions, each of which is answered in the time there is for one."""
+        portions = (texts[start : start + _FETCH] for start in range(0, len(texts), _FETCH))
+        return [thought_of for portion in portions for thought_of in self._candidates(portion)]
+
     def _commit(self, outgoing: Sequence[Outgoing]) -> None:
         offsets = [TopicPartition(FEEDBACK, partition, offset) for partition, offset in self._next.items()]
         if not self._transactions.commit(outgoing, offsets, self._consumer.consumer_group_metadata()):
             raise UnavailableError("What the guard decided could not be written.")
         self._next.clear()
         self._committed_at = time.monotonic()
+
+
+def _read(record: Message) -> Feedback | ForgetRequest:
+    """Return what a record says.
+
+    Raises:
+        InvalidEventError: It says nothing that belongs here.
+    """
+    headers = headers_of(record)
+    return decode_forget_request(record.value(), headers) or decode_feedback(record.value(), headers)
+
+
+def _came_at(record: Message) -> str:
+    """Return when a record came; what claims to be of the future would outlive its forgetting."""
+    return timestamp(min(record.timestamp()[1] / 1000, time.time()))
 
 
 def _encode_lesson(key: str, lesson: Lesson | None, now: str) -> Outgoing:

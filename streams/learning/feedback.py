@@ -1,4 +1,4 @@
-"""Reads what stands on the feedback topic: a correction, or something that only people, or nobody, must act on."""
+"""Reads what stands on the feedback topic: what people say of answers, what they are asked, what is to be forgotten."""
 
 from __future__ import annotations
 
@@ -8,16 +8,18 @@ import msgspec
 
 from schemas.cloudevents import json_fault
 from schemas.errors import InvalidEventError
-from schemas.events import CE_TYPES, Confirmation, Correction, ReviewRequest
+from schemas.events import CE_TYPES, Confirmation, Correction, ForgetRequest, ReviewRequest
 
 if TYPE_CHECKING:
     from schemas.cloudevents import Headers
 
 Feedback = Correction | Confirmation | ReviewRequest
 
+_FORGET_TYPE = CE_TYPES[ForgetRequest].encode()
 _DECODERS: dict[bytes, msgspec.json.Decoder[Any]] = {
     CE_TYPES[event].encode(): msgspec.json.Decoder(event) for event in (Correction, Confirmation, ReviewRequest)
 }
+_requests = msgspec.json.Decoder(ForgetRequest)
 
 
 class _Shape(msgspec.Struct):
@@ -43,12 +45,30 @@ def decode_feedback(value: bytes | None, headers: Headers | None) -> Feedback:
     if value is None:
         raise InvalidEventError("null_value", "The record has no value (a tombstone); feedback needs one.")
     event_type = dict(headers or ()).get("ce_type")
+    if event_type is None:
+        event_type = _type_of(_decode(_shapes, value))
+    if event_type not in _DECODERS:
+        raise InvalidEventError("unknown_event_type", "The event's type is none that belongs here.")
+    feedback: Feedback = _decode(_DECODERS[event_type], value)
+    return feedback
+
+
+def decode_forget_request(value: bytes | None, headers: Headers | None) -> ForgetRequest | None:
+    """Read one record of the feedback topic that may ask to forget; None: it does not say that it does.
+
+    Raises:
+        InvalidEventError: It says so, and is none. Nothing else is raised, whatever the bytes.
+    """
+    if value is None or dict(headers or ()).get("ce_type") != _FORGET_TYPE:
+        return None
+    request: ForgetRequest = _decode(_requests, value)
+    return request
+
+
+def _decode(decoder: msgspec.json.Decoder[Any], value: bytes) -> Any:
+    """Decode JSON, or say what is wrong with it."""
     try:
-        if event_type is None:
-            event_type = _type_of(_shapes.decode(value))
-        if event_type not in _DECODERS:
-            raise InvalidEventError("unknown_event_type", "The event's type is none that belongs here.")
-        feedback: Feedback = _DECODERS[event_type].decode(value)
+        return decoder.decode(value)
     except RecursionError as error:
         raise InvalidEventError("too_deep", "$ is nested too deeply.") from error
     except msgspec.ValidationError as error:
@@ -58,7 +78,6 @@ def decode_feedback(value: bytes | None, headers: Headers | None) -> Feedback:
         raise InvalidEventError("invalid_utf8", "A field is not UTF-8.") from None
     except msgspec.DecodeError as error:
         raise InvalidEventError("not_json", f"$ is no JSON: {json_fault(value, error)}.") from error
-    return feedback
 
 
 def _type_of(shape: _Shape) -> bytes:

@@ -5,43 +5,31 @@ All it knows is read from the log; a worker that takes over goes on where the on
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING, Protocol
-
-import structlog
-from confluent_kafka import KafkaException
 
 from flags.compiling import Origin, Reason
 from flags.evaluation import Context
-from schemas.errors import UnavailableError
+from streams.fleet.duty import DutyObserver, DutyThread
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Callable
 
     from flags.evaluation import Snapshot
+    from streams.fleet.duty import Term
     from streams.fleet.election import Election
     from streams.learning.desk import GuardDesk
 
-_log = structlog.get_logger(__name__)
-
 FLAG = "feedback_learning"
 
-_IDLE_SECONDS = 0.2
 _READ_SECONDS = 0.1
-_RESTART_SECONDS = 1.0
 
 
-class GuardObserver(Protocol):
-    """Who counts. Called on the guard's thread; must not block."""
+class GuardObserver(DutyObserver, Protocol):
+    """Who counts and shows. Called on the guard's thread; must not block."""
 
     def guarding(self, *, active: bool) -> None:
         """Show whether it is this worker that judges."""
-
-    def broker_error(self, code: str) -> None:
-        """Count an error that librdkafka reports and mends by itself, or that trying again mends."""
-
-    def unexpected(self, guard: str) -> None:
-        """Count an error that only a guard which catches all has caught."""
 
 
 def is_learning(flags: Snapshot) -> bool:
@@ -78,65 +66,34 @@ class GuardRunner:
         wait_for_flags: Callable[[float], bool],
         observer: GuardObserver,
     ) -> None:
-        self._new_election = new_election
         self._new_desk = new_desk
         self._flags = flags
-        self._wait_for_flags = wait_for_flags
         self._observer = observer
-        self._ending = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="guard", daemon=True)
+        self._thread = DutyThread(
+            "guard", self, new_election=new_election, wait_for_flags=wait_for_flags, observer=observer
+        )
 
     def start(self) -> None:
         """Become a candidate, on a thread that keeps no process from ending."""
         self._thread.start()
 
-    def stop(self, seconds: float = 5.0) -> None:
+    def stop(self) -> None:
         """Let another take over at once; started or not."""
-        self._ending.set()
-        if self._thread.is_alive():
-            self._thread.join(seconds)
+        self._thread.stop()
 
-    def _run(self) -> None:
-        while not self._ending.is_set():
-            try:
-                self._stand()
-            except KafkaException as failure:
-                self._observer.broker_error(failure.args[0].name())
-            except UnavailableError as failure:
-                self._observer.broker_error("guard_unavailable")
-                _log.warning("guard_interrupted", reason=str(failure))
-            except Exception as error:  # noqa: BLE001 - the thread's guard: a bug stops no worker, and teaches nothing
-                self._observer.unexpected("guard")
-                _log.error("guard_failed", fault=type(error).__name__, exc_info=error)
-            self._observer.guarding(active=False)
-            self._ending.wait(_RESTART_SECONDS)
+    # The duty, on that thread.
 
-    def _stand(self) -> None:
-        """Be a candidate once the flags are read, and judge whenever elected."""
-        while not self._wait_for_flags(_IDLE_SECONDS):
-            if self._ending.is_set():
-                return
-        election = self._new_election()
-        try:
-            while not self._ending.is_set():
-                self._listen(election, _IDLE_SECONDS)
-                if election.elected and is_learning(self._flags()):
-                    self._judge(election)
-        finally:
-            election.close()
+    def is_due(self) -> bool:
+        """Return whether corrections are learnt from."""
+        return is_learning(self._flags())
 
-    def _judge(self, election: Election) -> None:
-        """Work at a desk for as long as we are elected and may learn."""
-        with self._new_desk(self._ending) as desk:
+    def work(self, term: Term) -> None:
+        """Work at a desk until it is outgrown."""
+        with self._new_desk(term.ending) as desk:
             self._observer.guarding(active=True)
-            while not self._ending.is_set() and election.elected and is_learning(self._flags()):
-                self._listen(election, 0.0)
+            while term.lasts() and not desk.is_outgrown:
                 desk.work(_READ_SECONDS)
-                if desk.is_outgrown:
-                    break
-        self._observer.guarding(active=False)
 
-    def _listen(self, election: Election, seconds: float) -> None:
-        code = election.poll(seconds)
-        if code is not None:
-            self._observer.broker_error(code)
+    def rest(self) -> None:
+        """Show that it is not this worker that judges."""
+        self._observer.guarding(active=False)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from confluent_kafka import Consumer, Message
+    from confluent_kafka.admin import AdminClient
 
 _log = structlog.get_logger(__name__)
 _decoder = msgspec.json.Decoder(Lesson)
@@ -65,6 +66,7 @@ class LessonFollower:
 
     Args:
         new_consumer: Makes a consumer as `flags.clients.follower_config` configures it.
+        admin: Tells where the log ends.
         topic: The lessons' log.
         learner: Is told of every change.
         announce: Called after a change; must not block.
@@ -75,6 +77,7 @@ class LessonFollower:
         self,
         *,
         new_consumer: Callable[[], Consumer],
+        admin: AdminClient,
         topic: str,
         learner: Learner,
         announce: Callable[[], None],
@@ -86,7 +89,7 @@ class LessonFollower:
         self._lessons = Lessons()
         self._caught_up = False
         self._tail = LogTail(
-            "lessons-follower", new_consumer=new_consumer, topic=topic, listener=self, observer=observer
+            "lessons-follower", new_consumer=new_consumer, admin=admin, topic=topic, listener=self, observer=observer
         )
 
     def start(self) -> None:
@@ -118,7 +121,6 @@ class LessonFollower:
             self._announce()
             self._observer.lessons_applied(self._lessons.revision, len(self._lessons))
 
-    def idled(self) -> bool:
+    def idled(self) -> None:
         """Let the learner do what it could not do before."""
         self._learner.refresh()
-        return True

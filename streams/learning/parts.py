@@ -1,4 +1,4 @@
-"""A worker's part in learning: what follows the lessons and answers by them, what guards them, what takes feedback."""
+"""A worker's part in learning: what takes feedback, guards it, answers by it and retrains by it."""
 
 from __future__ import annotations
 
@@ -11,15 +11,26 @@ from mode import Service
 from flags.clients import follower_config, reader_config
 from models.learning.corrector import Corrector
 from models.learning.verdicts import Judge
-from models.router import route
 from schemas.access import Access
-from schemas.strategies import Strategy
-from streams.clients import client_config, election_consumer_config, guard_consumer_config, guard_producer_config
+from streams.clients import (
+    admin_client,
+    client_config,
+    election_consumer_config,
+    evidence_consumer_config,
+    guard_consumer_config,
+    guard_producer_config,
+    producer_config,
+)
 from streams.fleet.election import Election
+from streams.learning.candidates import candidates_of
 from streams.learning.desk import GuardDesk
 from streams.learning.feedback_route import FeedbackRoute
 from streams.learning.guard import GuardRunner
+from streams.learning.learner import HeadLearning, Pupil
 from streams.learning.lesson_log import LessonFollower
+from streams.learning.record_challenge import record_challenge
+from streams.learning.traffic import read_traffic
+from streams.release_acts import ReleaseActs
 from streams.topics import CORRECTIONS
 from streams.transactions import Transactions
 
@@ -29,7 +40,9 @@ if TYPE_CHECKING:
 
     from flags.evaluation import Snapshot
     from models.learning.lessons import Lessons
+    from models.learning.material import Material
     from models.serving import Serving
+    from models.training.learner import HeadLearner
     from schemas.settings import Settings
     from streams.observer import StreamObserver
     from streams.publisher import Publisher
@@ -37,9 +50,6 @@ if TYPE_CHECKING:
 
 _CANDIDATES_SECONDS = 10.0
 """How long the guard waits for what the classifier thinks; then it begins anew."""
-
-_USUAL = route(Strategy.ADAPTIVE, distilbert=False, zero_shot=True)
-"""How the guard asks the classifier, whatever the flags say: verdicts are nobody's experiment."""
 
 
 class LearningParts(Service):
@@ -86,6 +96,7 @@ class LearningParts(Service):
         config = follower_config(client_config(settings))
         self._follower = LessonFollower(
             new_consumer=lambda: Consumer(config),
+            admin=admin_client(settings),
             topic=CORRECTIONS,
             learner=self.corrector,
             announce=announce,
@@ -100,6 +111,26 @@ class LearningParts(Service):
             wait_for_flags=wait_for_flags,
             observer=observer,
         )
+        self._learner = HeadLearning(
+            new_election=lambda: Election(
+                lambda: Consumer(election_consumer_config(settings, "learner")), CORRECTIONS, "learner"
+            ),
+            new_reader=lambda: Consumer(reader_config(client_config(settings))),
+            pupil=self._pupil,
+            new_learner=self._new_learner,
+            traffic=lambda: read_traffic(
+                lambda: Consumer(evidence_consumer_config(settings)),
+                texts=settings.learning.traffic_texts,
+                max_text_characters=settings.intake.max_text_characters,
+            ),
+            acts=ReleaseActs(settings),
+            store=settings.models.store or str((settings.state_folder / "releases").resolve()),
+            record=lambda challenge: record_challenge(Producer(producer_config(settings)), challenge),
+            flags=flags,
+            wait_for_flags=wait_for_flags,
+            worker_id=settings.worker.id,
+            observer=observer,
+        )
         self.routes = FeedbackRoute(
             access=Access(settings.access.tokens),
             publisher=publisher,
@@ -107,15 +138,35 @@ class LearningParts(Service):
         )
 
     async def on_start(self) -> None:
-        """Begin to follow the lessons, and become a candidate for guarding them."""
+        """Begin to follow the lessons, and become a candidate for guarding them and for learning from them."""
         self._follower.start()
         self._guard.start()
+        self._learner.start()
 
     async def on_stop(self) -> None:
-        """Let another guard at once; what was learnt goes on answering."""
+        """Let others guard and learn at once; what was learnt goes on answering."""
+        await asyncio.to_thread(self._learner.stop)
         await asyncio.to_thread(self._guard.stop)
         await asyncio.to_thread(self._follower.stop)
         self.corrector.close()
+
+    # On the learner's thread.
+
+    def _pupil(self) -> Pupil | None:
+        """Return what serves; None until it has what tells distances, which comes last."""
+        classifier = self._serving.current
+        if classifier.surroundings is None:
+            return None
+        made = classifier.preparation
+        return Pupil(made.catalogue, classifier.surroundings.encoder, made.encoder_name, made.learnt)
+
+    def _new_learner(self, pupil: Pupil, tried: int, champion: Material | None) -> HeadLearner:
+        from models.training.learner import HeadLearner  # noqa: PLC0415 - imports scikit-learn
+
+        after = self._settings.learning.retrain_after
+        return HeadLearner(
+            pupil.catalogue, pupil.encoder, learnt=pupil.learnt, tried=tried, after=after, champion=champion
+        )
 
     # On the guard's thread.
 
@@ -131,6 +182,7 @@ class LearningParts(Service):
             new_consumer=lambda: Consumer(guard_consumer_config(settings)),
             new_reader=lambda: Consumer(reader_config(client_config(settings))),
             new_judge=self._new_judge,
+            labels=lambda: self._serving.current.labels,
             candidates=self._candidates,
             worker_id=settings.worker.id,
             observer=self._observer,
@@ -146,9 +198,4 @@ class LearningParts(Service):
 
     def _candidates(self, texts: Sequence[str]) -> list[Collection[str | None]]:
         """Return what the classifier thinks of each text, whatever people said of it."""
-        answers = self._side.wait_for(self._classify(texts), _CANDIDATES_SECONDS)
-        return [{answer.intent, *(other.intent for other in answer.alternatives)} for answer in answers]
-
-    async def _classify(self, texts: Sequence[str]) -> Sequence[Any]:
-        with self._serving.call() as classifier:
-            return await classifier.classify(texts, _USUAL)
+        return self._side.wait_for(candidates_of(self._serving, texts), _CANDIDATES_SECONDS)

@@ -3,6 +3,7 @@
 import { credentials, refusal } from "./api.js";
 import { $, h, keep, say, state } from "./dom.js";
 import { lasting, plural, since, took } from "./format.js";
+import { releasesPart, showReleases } from "./releases.js";
 
 export function makeSystem() {
   const fault = h("p", { class: "fault", role: "alert" });
@@ -23,9 +24,7 @@ export function makeSystem() {
   $("standing").append(
     h("h3", {}, "Dependencies"),
     h("ul", { id: "dependencies", class: "rows" }),
-    h("h3", {}, "Release"),
-    h("p", { id: "release" }),
-    h("ul", { id: "behind", class: "rows" }),
+    ...releasesPart(),
     h("h3", {}, "Workers"),
     h("ul", { id: "workers", class: "rows" }),
     h("div", { class: "bundle" }, get, h("p", { class: "hint" }, "Settings with secrets masked, health, metrics and flags, as JSON. Nothing that anybody wrote is in it."), fault),
@@ -34,11 +33,7 @@ export function makeSystem() {
 
 export function showSystem(shot) {
   keep($("dependencies"), shot.dependencies, (each) => each.name, makeDependency);
-  say($("release"), shot.release ? `${shot.release} serves.` : "Nothing serves yet.");
-  keep($("behind"), Object.entries(shot.releases_behind), ([model]) => model, ([model]) => {
-    const why = h("p", { class: "hint" });
-    return { node: h("li", {}, h("div", {}, h("b", {}, model), why)), update: ([, reason]) => say(why, reason) };
-  });
+  showReleases(shot);
   keep($("workers"), shot.workers, (each) => each.id, (first) => {
     const said = h("span", { class: "soft" });
     const node = h("li", { class: "line" }, h("b", {}, first.id), first.id === shot.worker_id ? h("span", { class: "tag" }, "this one") : null, said);

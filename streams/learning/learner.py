@@ -1,0 +1,265 @@
+"""Retrains the head of the tier `zero_shot`, in one worker of the fleet, and releases what is better beyond noise.
+
+All it knows is read from the logs: corrections, what was said lately, and of the releases how far one has learnt. What
+it makes of it is announced like any release, so that every worker swaps it in and one command takes it back.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+import msgspec
+import structlog
+
+from flags.errors import ConflictError
+from flags.log_reader import LogReader
+from models.learning.lessons import Lessons
+from models.release import ZERO_SHOT
+from models.store import StoreUnavailableError, fetch_file, push_release
+from models.zero_shot_release import MADE_FOR_FILE, MadeFor, check_made_for, make_zero_shot_release
+from schemas.errors import InvalidEventError, UnavailableError
+from schemas.events import Challenge
+from streams.fleet.duty import DutyObserver, DutyThread
+from streams.learning.guard import is_learning
+from streams.learning.lesson_log import read_lesson
+from streams.results import timestamp
+from streams.topics import CORRECTIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from confluent_kafka import Consumer
+
+    from flags.evaluation import Snapshot
+    from models.catalogue import Catalogue
+    from models.encoder import Encoder
+    from models.learning.material import Material
+    from models.training.learner import HeadLearner
+    from models.zero_shot import ZeroShotModel
+    from streams.fleet.duty import Term
+    from streams.fleet.election import Election
+    from streams.release_acts import ReleaseActs
+
+_log = structlog.get_logger(__name__)
+
+BY = "learner"
+"""Who releases, as the releases' log names it."""
+
+_LOOK_SECONDS = 1.0
+"""Between two looks at the corrections."""
+_RETRY_SECONDS = 30.0
+"""Until a release that was made is announced again, where that failed: it took a minute to make."""
+
+
+class LearnerObserver(DutyObserver, Protocol):
+    """Who counts and shows. Called on the learner's thread; must not block."""
+
+    def head_learning(self, *, active: bool) -> None:
+        """Show whether it is this worker that retrains heads."""
+
+    def head_challenged(self, code: str, seconds: float) -> None:
+        """Count a challenger by what came of it, and how long that took."""
+
+
+class Pupil(NamedTuple):
+    """What serves, as far as the learner is concerned."""
+
+    catalogue: Catalogue
+    encoder: Encoder
+    encoder_name: str
+    learnt: int
+    """The revision of the corrections that its head has learnt; 0: it knows the catalogue alone."""
+
+
+class HeadLearning:
+    """Retrains heads, on a thread, while this worker is the one elected to and the flag lets it.
+
+    Args:
+        new_election: Makes our candidacy.
+        new_reader: Makes a consumer as `flags.clients.reader_config` configures it.
+        pupil: Returns what serves; None while that has no encoder.
+        new_learner: Makes a learner of what serves, given the revision up to which corrections were tried, and what the
+            head that serves is made of, if that is known.
+        traffic: Returns what was said lately.
+        acts: Announce and promote.
+        store: Where releases are pushed to.
+        record: Writes a challenge to the audit.
+        flags: Returns the flags as they stand.
+        wait_for_flags: Returns whether they have been read to their end, waiting so many seconds for that at most.
+        worker_id: Who we are.
+        observer: Who counts.
+    """
+
+    def __init__(
+        self,
+        *,
+        new_election: Callable[[], Election],
+        new_reader: Callable[[], Consumer],
+        pupil: Callable[[], Pupil | None],
+        new_learner: Callable[[Pupil, int, Material | None], HeadLearner],
+        traffic: Callable[[], Sequence[str]],
+        acts: ReleaseActs,
+        store: str,
+        record: Callable[[Challenge], None],
+        flags: Callable[[], Snapshot],
+        wait_for_flags: Callable[[float], bool],
+        worker_id: str,
+        observer: LearnerObserver,
+    ) -> None:
+        self._new_reader = new_reader
+        self._pupil = pupil
+        self._new_learner = new_learner
+        self._traffic = traffic
+        self._acts = acts
+        self._store = store
+        self._record = record
+        self._flags = flags
+        self._worker_id = worker_id
+        self._observer = observer
+        self._made: tuple[int, Material] | None = None
+        self._thread = DutyThread(
+            "learner", self, new_election=new_election, wait_for_flags=wait_for_flags, observer=observer
+        )
+
+    def start(self) -> None:
+        """Become a candidate, on a thread that keeps no process from ending."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Let another take over at once; started or not."""
+        self._thread.stop()
+        self._acts.close()
+
+    # The duty, on that thread.
+
+    def is_due(self) -> bool:
+        """Return whether corrections are learnt from."""
+        return is_learning(self._flags())
+
+    def work(self, term: Term) -> None:
+        """Follow the corrections, and try another head whenever there are enough new ones."""
+        reader = self._new_reader()
+        try:
+            log, lessons, place = LogReader(reader, CORRECTIONS), Lessons(), 0
+            learner: HeadLearner | None = None
+            taught: Pupil | None = None
+            self._observer.head_learning(active=True)
+            while term.lasts(_LOOK_SECONDS):
+                place = _follow(log, lessons, place)
+                pupil = self._pupil()
+                if pupil is None:
+                    continue
+                if learner is None or pupil != taught:
+                    learner, taught = self._new_learner(pupil, self._tried(pupil), self._material_of(pupil)), pupil
+                if learner.is_due(lessons):
+                    self._attempt(learner, pupil, lessons, term)
+        finally:
+            reader.close()
+
+    def rest(self) -> None:
+        """Show that it is not this worker that retrains."""
+        self._observer.head_learning(active=False)
+
+    def _material_of(self, pupil: Pupil) -> Material | None:
+        """Return what the head that serves is made of, if it was made here."""
+        if self._made is None or self._made[0] != pupil.learnt or self._made[1].catalogue != pupil.catalogue:
+            return None
+        return self._made[1]
+
+    def _tried(self, pupil: Pupil) -> int:
+        """Return what was learnt by the latest head for this catalogue, also if it was taken back: not again the same.
+
+        Raises:
+            UnavailableError: The broker is away.
+        """
+        for record in reversed(self._acts.read().pushed(ZERO_SHOT)):
+            try:
+                content = fetch_file(record.location, record.sha256, MADE_FOR_FILE)
+                return max(pupil.learnt, check_made_for(content, pupil.catalogue.digest).lessons)
+            except StoreUnavailableError as error:
+                _log.warning("release_not_read", model=ZERO_SHOT, release=record.release, reason=str(error))
+            except UnavailableError:
+                break  # the catalogue is another since
+        return pupil.learnt
+
+    def _attempt(self, learner: HeadLearner, pupil: Pupil, lessons: Lessons, term: Term) -> None:
+        begun = time.monotonic()
+        attempt = learner.attempt(lessons, self._traffic(), goes_on=term.lasts)
+        if attempt is None:
+            return
+        contest, seconds = attempt.contest, time.monotonic() - begun
+        self._observer.head_challenged(contest.code, seconds)
+        _log.info("head_challenged", code=contest.code, p_value=contest.p_value, seconds=round(seconds, 1))
+        challenge = Challenge(
+            code=contest.code,
+            reason=contest.reason,
+            catalogue=pupil.catalogue.digest,
+            lessons=lessons.revision,
+            corrections=len(attempt.material.lessons),
+            traffic=len(attempt.material.traffic),
+            texts=contest.texts,
+            champion=contest.champion,
+            challenger=contest.challenger,
+            p_value=contest.p_value,
+            judged_by=self._worker_id,
+            judged_at=timestamp(time.time()),
+        )
+        if attempt.model is not None:
+            challenge = self._release(attempt.model, pupil, learner, challenge, term)
+            self._made = lessons.revision, attempt.material
+        self._record(challenge)
+
+    def _release(
+        self, model: ZeroShotModel, pupil: Pupil, learner: HeadLearner, challenge: Challenge, term: Term
+    ) -> Challenge:
+        """Have a head served, and before the first one the untaught one, so that there is a way back.
+
+        Returns:
+            The challenge with the release's name; without, where the term ended before that.
+        """
+        made_for = MadeFor(
+            catalogue=challenge.catalogue,
+            encoder=pupil.encoder_name,
+            lessons=challenge.lessons,
+            traffic=challenge.traffic,
+        )
+        metrics = {
+            "test_held_out_accuracy": challenge.challenger / challenge.texts,
+            "champion_held_out_accuracy": challenge.champion / challenge.texts,
+            "p_value": challenge.p_value,
+        }
+        while term.lasts():
+            try:
+                if not pupil.learnt:
+                    untaught = msgspec.structs.replace(made_for, lessons=0, traffic=0)
+                    self._serve(learner.untaught(), untaught, {}, "Made from the catalogue alone, to go back to.")
+                release = self._serve(model, made_for, metrics, challenge.reason)
+                return msgspec.structs.replace(challenge, release=release)
+            except (UnavailableError, ConflictError) as error:
+                self._observer.broker_error(error.code)
+                _log.warning("head_not_released", reason=str(error), again_seconds=_RETRY_SECONDS)
+                term.ending.wait(_RETRY_SECONDS)
+        return challenge
+
+    def _serve(self, model: ZeroShotModel, made_for: MadeFor, metrics: Mapping[str, float], reason: str) -> str:
+        """Push, announce and promote a head; return the release's name."""
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = Path(scratch) / ZERO_SHOT
+            make_zero_shot_release(folder, model, made_for, metrics)
+            location, sha256, manifest = push_release(folder, self._store)
+        record = self._acts.announce(location, sha256, manifest, by=BY, reason=reason)
+        return self._acts.promote(ZERO_SHOT, record.release, by=BY, reason=reason).release
+
+
+def _follow(log: LogReader, lessons: Lessons, place: int) -> int:
+    """Apply what is new, and return where the log ends."""
+    low, end = log.bounds()
+    for record in log.messages(max(low, place), end):
+        try:
+            lessons.apply(*read_lesson(record.key(), record.value()))
+        except InvalidEventError as fault:
+            _log.warning("lesson_refused", offset=record.offset(), code=fault.code)
+    return max(place, end)

@@ -1,0 +1,1 @@
+"""What was decided before, looked up on the topics."""
