@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from typing import TYPE_CHECKING
 
 import asyncpg
@@ -11,6 +12,7 @@ from confluent_kafka import KafkaException
 from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError, RedisError
 
+from flags.admin import why_failed
 from models.store import reach_store
 from models.threads import DaemonThread
 from schemas.errors import IntentStreamError, InvalidSettingsError, UnavailableError
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
 
 _KAFKA_PORT = 9092
 """Librdkafka's, where an address names none."""
+
+_TIMEOUT_SECONDS = 1.5
+"""Within the two seconds that `health.checks` waits at most: who gives up by itself says why."""
 
 _UNUSABLE = (ValueError, OverflowError, FileNotFoundError, PermissionError)
 """What asyncpg raises over a DSN; its own ClientConfigurationError is a ValueError, too."""
@@ -46,7 +51,7 @@ class KafkaDependency:
 
     name = "kafka"
 
-    def __init__(self, admin: AdminClient, servers: str, *, timeout_seconds: float = 2.0) -> None:
+    def __init__(self, admin: AdminClient, servers: str, *, timeout_seconds: float = _TIMEOUT_SECONDS) -> None:
         self._admin = admin
         self._addresses = [_address(server) for server in servers.split(",")]
         self._timeout_seconds = timeout_seconds
@@ -64,7 +69,7 @@ class KafkaDependency:
         try:
             metadata = await asyncio.to_thread(self._admin.list_topics, timeout=self._timeout_seconds)
         except KafkaException as error:
-            raise UnavailableError(f"Kafka: {error.args[0].str()}") from error
+            raise UnavailableError(f"Kafka: {why_failed(self._admin, error)}") from error
         if not metadata.brokers:
             raise UnavailableError("Kafka: no broker is ready.")
         self._silent = False
@@ -103,7 +108,7 @@ class RedisDependency:
 
     name = "redis"
 
-    def __init__(self, url: str, *, timeout_seconds: float = 2.0) -> None:
+    def __init__(self, url: str, *, timeout_seconds: float = _TIMEOUT_SECONDS) -> None:
         """Make a client; it connects when it is asked.
 
         Raises:
@@ -205,7 +210,7 @@ class PostgresDependency:
 
     name = "postgres"
 
-    def __init__(self, dsn: str, *, timeout_seconds: float = 2.0) -> None:
+    def __init__(self, dsn: str, *, timeout_seconds: float = _TIMEOUT_SECONDS) -> None:
         self._dsn = dsn
         self._timeout_seconds = timeout_seconds
 
@@ -224,18 +229,20 @@ class PostgresDependency:
             finally:
                 await connection.close(timeout=self._timeout_seconds)
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, ValueError, OverflowError) as error:
-            raise UnavailableError(f"Postgres: {_reason(error)}") from error
+            raise UnavailableError(f"Postgres: {describe_postgres_fault(error)}") from error
 
     async def close(self) -> None:
         """Do nothing: each question has its own connection."""
 
 
-def _reason(error: Exception) -> str:
+def describe_postgres_fault(error: Exception) -> str:
     """Say why Postgres cannot be asked; not in its words or asyncpg's, which name roles, home folders and values."""
     if isinstance(error, asyncpg.InvalidAuthorizationSpecificationError):
         return f"authentication failed (SQLSTATE {error.sqlstate})."
     if isinstance(error, asyncpg.PostgresError):
         return f"{type(error).__name__} (SQLSTATE {error.sqlstate})."
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not trusted: {error.verify_message}."
     if isinstance(error, ConnectionError | socket.gaierror):
         return str(error)  # which address was tried, or that its name is not known
     if isinstance(error, _UNUSABLE):

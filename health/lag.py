@@ -16,8 +16,8 @@ class PartitionLag(NamedTuple):
     """Of one partition."""
 
     messages: int
-    """Offsets from the first without a committed answer to the end. A transaction's end takes one, too, so that a
-    partition whose producer is transactional stays at 1 when everything is answered."""
+    """Offsets from the first without a committed answer to the end; 0 where all that stand between are markers of
+    transactions, or records of aborted ones."""
     seconds: float
     """For how long the first of them has waited, at most."""
     committed: int
@@ -30,7 +30,7 @@ class _Committed(NamedTuple):
 
 
 class Progress:
-    """What was committed last of each partition, and when each had nothing left.
+    """What was fetched and committed last of each partition, and when each had nothing left.
 
     Args:
         clock: Unix time in seconds.
@@ -38,8 +38,13 @@ class Progress:
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
+        self._fetched: dict[Place, int] = {}
         self._committed: dict[Place, _Committed] = {}
         self._began: dict[Place, float] = {}
+
+    def fetched(self, place: Place, offset: int) -> None:
+        """Take note that the last record fetched stands before an offset."""
+        self._fetched[place] = offset
 
     def committed(self, place: Place, offset: int, timestamp_ms: int) -> None:
         """Take note that everything before an offset is answered; the last of it has that timestamp."""
@@ -48,6 +53,7 @@ class Progress:
     def forget(self, places: Iterable[Place]) -> None:
         """Forget partitions that others go on with."""
         for place in places:
+            self._fetched.pop(place, None)
             self._committed.pop(place, None)
             self._began.pop(place, None)
 
@@ -57,15 +63,18 @@ class Progress:
         What is not answered yet came after the last that is, and after the last time that nothing was left.
 
         Args:
-            known: Of each partition the offset that is fetched next, and its end.
+            known: Of each partition the offset that is fetched next, and its end. Of a consumer that tells partitions'
+                ends, the former is behind what stands there and is no record.
         """
         now, lags = self._clock(), {}
         for place, (position, end) in known.items():
             committed = self._committed.get(place)
             offset = position if committed is None else committed.offset
-            if offset >= end or place not in self._began:
+            is_all_answered = offset >= self._fetched.get(place, offset)
+            first_waiting = max(offset, position) if is_all_answered else offset
+            if first_waiting >= end or place not in self._began:
                 self._began[place] = now
             since = self._began[place] if committed is None else max(self._began[place], committed.seconds)
-            messages = max(0, end - offset)
+            messages = max(0, end - first_waiting)
             lags[place] = PartitionLag(messages, max(0.0, now - since) if messages else 0.0, offset)
         return lags

@@ -82,6 +82,7 @@ class Metrics:
         self._create_worker()
         self._create_rollouts()
         self._create_learning()
+        self._create_sink()
 
     def exposition(self) -> bytes:
         """Return all of them in Prometheus' text format."""
@@ -259,7 +260,30 @@ class Metrics:
         self.corrections_judged = self._counter(
             "intentstream_corrections_judged", "Corrections by people, by what came of them and why.", "verdict", "code"
         )
+        self.forget_requests = self._counter(
+            "intentstream_forget_requests", "Requests to take back what a person's corrections taught, done."
+        )
+        self.lessons_withdrawn = self._counter(
+            "intentstream_lessons_withdrawn", "Texts of which something else is known since, or nothing."
+        )
+        self.reviews_asked = self._counter(
+            "intentstream_reviews_asked", "Utterances that people were asked about, by why.", "reason"
+        )
+        self.reviews_dropped = self._counter(
+            "intentstream_reviews_dropped", "Utterances that they were not, for too many came in a second.", "reason"
+        )
         self.guarding = self._gauge("intentstream_guarding", "1: it is this worker that judges corrections; 0: not.")
+        self.head_learning = self._gauge(
+            "intentstream_head_learning", "1: it is this worker that retrains heads; 0: not."
+        )
+        self.head_challenges = self._counter(
+            "intentstream_head_challenges",
+            "Heads that learnt corrections, by whether they were released or why not.",
+            "code",
+        )
+        self.head_challenge_seconds = self._gauge(
+            "intentstream_head_challenge_seconds", "How long the last one took to be made and judged."
+        )
         self.corrections_revision = self._gauge(
             "intentstream_corrections_revision", "The last change of what corrections teach that was applied."
         )
@@ -270,6 +294,19 @@ class Metrics:
         self.nearness_skipped = self._counter(
             "intentstream_nearness_skipped",
             "Texts of which it took too long to find out whether they are near to corrected ones.",
+        )
+
+    def _create_sink(self) -> None:
+        """Create what the one worker shows that writes to Postgres."""
+        self.sink_rows = self._counter("intentstream_sink_rows", "Rows written to Postgres.", "table")
+        self.sink_records_refused = self._counter(
+            "intentstream_sink_records_refused", "Records that became no row in Postgres.", "table", "code"
+        )
+        self.sink_read_only = self._gauge(
+            "intentstream_sink_read_only", "1: this worker is to write to Postgres and cannot; 0: not."
+        )
+        self.sink_lag_seconds = self._gauge(
+            "intentstream_sink_lag_seconds", "For how long the first record that is no row yet has waited, at most."
         )
 
     def _counter(self, name: str, documentation: str, *labels: str) -> Counter:

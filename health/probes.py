@@ -48,6 +48,20 @@ class FlagsState(msgspec.Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
 
 
+class SinkState(msgspec.Struct, frozen=True, kw_only=True):
+    """How far Postgres is kept up with the log by this worker.
+
+    Attributes:
+        writing: Whether it is this worker that does.
+        fault: Why nothing can be written, for a person; None: it can.
+        lag_seconds: For how long the first record that is not there yet has waited, at most.
+    """
+
+    writing: bool
+    fault: str | None = None
+    lag_seconds: float = 0.0
+
+
 class WorkerState(msgspec.Struct, frozen=True, kw_only=True):
     """What a worker knows about itself without asking anyone.
 
@@ -62,6 +76,7 @@ class WorkerState(msgspec.Struct, frozen=True, kw_only=True):
         flags: How well the flags are known; None: they are not followed.
         releases_behind: Why another release serves than was announced, by model.
         loaded: Whether every tier has been loaded, or is known not to be there.
+        sink: How far it keeps Postgres up with the log; None: it never does.
     """
 
     broker_reachable: bool
@@ -73,6 +88,7 @@ class WorkerState(msgspec.Struct, frozen=True, kw_only=True):
     flags: FlagsState | None = None
     releases_behind: Mapping[str, str] = {}
     loaded: bool = True
+    sink: SinkState | None = None
 
 
 def live() -> Report:
@@ -135,6 +151,8 @@ def overall(state: WorkerState, results: Mapping[str, CheckResult], *, version: 
     if state.flags is not None:
         checks["flags:changelog"] = [_flags(state.flags)]
     checks["releases:log"] = [_releases(state.release, state.releases_behind)]
+    if state.sink is not None:
+        checks["sink:writes"] = [_sink(state.sink)]
     whole = all(check["status"] == Status.PASS for entries in checks.values() for check in entries)
     body: dict[str, Any] = {"version": version, "serviceId": "intentstream", "checks": checks}
     if state.release is not None:
@@ -186,6 +204,16 @@ def _releases(release: str | None, behind: Mapping[str, str]) -> Check:
     """Describe the releases; where one cannot serve, the one before it does, so it is a `warn` at most."""
     reasons = " ".join(f"{model}: {why}" for model, why in behind.items())
     return component("releases", Status.WARN if behind else Status.PASS, reasons or None, observedValue=release)
+
+
+def _sink(state: SinkState) -> Check:
+    """Describe the sink; where it is read-only, the log keeps what is to be written, so it is a `warn` at most."""
+    status, reason = Status.PASS, None
+    if state.fault is not None:
+        status, reason = Status.WARN, f"It is read-only. {state.fault}"
+    if not state.writing:
+        return component("sink", status, reason)
+    return component("sink", status, reason, observedValue=round(state.lag_seconds, 3), observedUnit="s")
 
 
 def _dependency(name: str, result: CheckResult) -> Check:
