@@ -11,16 +11,19 @@ from schemas.cloudevents import JSON, SOURCE, SPECVERSION
 from schemas.deadletter import HEADER_NAMES
 from schemas.events import (
     CE_TYPES,
+    Challenge,
     Confirmation,
     Correction,
     CorrectionVerdict,
     FlagChange,
+    ForgetRequest,
     Lesson,
     ModelRelease,
     Presence,
     Result,
     ReviewRequest,
     Utterance,
+    Withdrawal,
 )
 from schemas.examples import EXAMPLES
 from schemas.settings import Topics
@@ -47,11 +50,19 @@ OPERATIONS = (
     Operation("receiveUtterances", "receive", topics.UTTERANCES, (Utterance,), "Classify what users said."),
     Operation("sendResults", "send", topics.RESULTS, (Result,), "Answer each utterance, exactly once."),
     Operation("sendReviewRequests", "send", topics.FEEDBACK, (ReviewRequest,), "Ask people about unsure answers."),
-    Operation("receiveFeedback", "receive", topics.FEEDBACK, (Correction, Confirmation), "Learn from people."),
+    Operation(
+        "receiveFeedback",
+        "receive",
+        topics.FEEDBACK,
+        (Correction, Confirmation, ForgetRequest),
+        "Learn from people, and take back what one taught.",
+    ),
     Operation("sendFeedback", "send", topics.FEEDBACK, (Correction, Confirmation), "Pass on what came over HTTP."),
     Operation("sendLessons", "send", topics.CORRECTIONS, (Lesson,), "Say what corrections teach."),
     Operation("receiveLessons", "receive", topics.CORRECTIONS, (Lesson,), "Answer as people corrected."),
     Operation("sendVerdicts", "send", topics.CORRECTIONS_AUDIT, (CorrectionVerdict,), "Say why, of each correction."),
+    Operation("sendWithdrawals", "send", topics.CORRECTIONS_AUDIT, (Withdrawal,), "Say what was taken back, and why."),
+    Operation("sendChallenges", "send", topics.CORRECTIONS_AUDIT, (Challenge,), "Say why a head was released or not."),
     Operation("sendFlagChanges", "send", topics.FLAGS, (FlagChange,), "Change flags."),
     Operation("receiveFlagChanges", "receive", topics.FLAGS, (FlagChange,), "Follow the flags."),
     Operation("sendFlagHistory", "send", topics.FLAGS_AUDIT, (FlagChange,), "Keep every change of a flag."),

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-import yaml
 
 from infra.asyncapi import asyncapi_document
 from infra.grafana.dashboards import DASHBOARDS
 from infra.monitoring_page import monitoring_page
 from infra.openapi.document import openapi_document
+from infra.quoting import PAGES, quoting_page
 from schemas.json_schema import SCHEMA_NAMES, event_schema
 from schemas.settings import DEFAULT_FILE, FILE_VARIABLE, Settings
 from schemas.settings_table import describe_settings
@@ -37,7 +37,7 @@ _SHOWN_LINES = 20
 _SETTINGS_INTRODUCTION = f"""\
 # Settings
 
-<!-- Written by `python -m infra.generate`; change `schemas/settings.py` instead. -->
+<!-- Written by `python -m infra.generate`; change the settings in `schemas` instead. -->
 
 Each setting comes from its environment variable, else from a TOML file, else it has its default. The file is
 `{DEFAULT_FILE}` in the working folder, or whatever `{FILE_VARIABLE}` names; there, `kafka.sasl_username` is
@@ -52,14 +52,12 @@ refused, wherever it comes from. Secrets are stars wherever settings are printed
 def generated_files() -> dict[Path, str]:
     """Return the text of every generated file, by its path from the root."""
     schemas = {GENERATED / f"{name}.schema.json": _json(event_schema(name)) for name in SCHEMA_NAMES}
-    document = yaml.safe_dump(
-        asyncapi_document(version("intentstream")), sort_keys=False, allow_unicode=True, width=120
-    )
     return schemas | {
-        GENERATED / "asyncapi.yaml": document,
+        GENERATED / "asyncapi.json": _json(asyncapi_document(version("intentstream"))),
         GENERATED / "openapi.json": _json(openapi_document(version("intentstream"))),
         Path("docs/settings.md"): _settings_page(),
         Path("docs/monitoring.md"): monitoring_page(),
+        **{Path(page): quoting_page(ROOT, page) for page in PAGES},
         **{Path(f"infra/grafana/generated/{each.uid}.json"): _json(each.render()) for each in DASHBOARDS},
     }
 

@@ -7,12 +7,12 @@ import os
 import subprocess
 import sys
 import time
-from http.client import HTTPConnection, HTTPException
 from typing import TYPE_CHECKING, NamedTuple
 
 import psutil
 import yaml
 
+from infra.asking import ask
 from infra.embedded.ports import free_port
 from schemas.errors import UnavailableError
 
@@ -98,27 +98,15 @@ def _until(happened: Callable[[], bool], begun: float, process: subprocess.Popen
 
 
 def _classify(port: int, text: str) -> bool:
-    status, _ = _ask(port, "POST", "/api/v1/intents/classify", json.dumps({"text": text}).encode())
+    status, _ = ask(port, "POST", "/api/v1/intents/classify", json.dumps({"text": text}).encode())
     return status == 200  # noqa: PLR2004 - OK
 
 
 def _healthy(port: int) -> set[str]:
     """Return the tiers that can answer."""
-    _, body = _ask(port, "GET", "/metrics")
+    _, body = ask(port, "GET", "/metrics")
     lines = (line for line in body.decode().splitlines() if line.startswith("intent_classifier_model_health{"))
     return {line.split('"')[1] for line in lines if line.endswith(" 1.0")}
-
-
-def _ask(port: int, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
-    connection = HTTPConnection("127.0.0.1", port, timeout=10)
-    try:
-        connection.request(method, path, body, {"content-type": "application/json"})
-        answer = connection.getresponse()
-        return answer.status, answer.read()
-    except (OSError, HTTPException):
-        return 0, b""
-    finally:
-        connection.close()
 
 
 def _peak_mb(pid: int, resident: int) -> float:

@@ -10,7 +10,9 @@ import msgspec
 from infra.bench.flags import bench_flags
 from infra.bench.intake import bench_intake
 from infra.bench.models import bench_models
+from infra.bench.pipeline import Shape, bench_pipeline
 from infra.bench.report import render
+from infra.chaos.utterances import our_texts
 from infra.cli.session import begin
 from models.dataset import load_data_set
 
@@ -108,6 +110,58 @@ def models(*, data: Path, release: Path | None, rounds: int, peers: bool, as_jso
         release,
         rounds=rounds,
         peers=peers,
+        say=lambda message: click.echo(message, err=True),
+    )
+    click.echo(msgspec.json.encode(report) if as_json else render(report))
+
+
+@command.command
+@click.option(
+    "--texts",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Texts, one a line; else the examples and samples that we ship.",
+)
+@click.option(
+    "--catalogue",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Of intents, YAML; else that of the settings.",
+)
+@click.option(
+    "--release",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder of the fine-tuned model that transformers runs.",
+)
+@click.option("--events", type=click.IntRange(1_000, 10_000_000), default=60_000, show_default=True, help="A turn.")
+@click.option("--seconds", type=click.FloatRange(1, 600), default=10, show_default=True, help="Of a turn, at most.")
+@click.option("--rounds", type=click.IntRange(1, 100), default=3, show_default=True, help="Of everyone, in turn.")
+@click.option("--peers/--no-peers", default=True, help="Whether transformers, Quix Streams and Bytewax take part.")
+@click.option("--json", "as_json", is_flag=True, help="Print one object and nothing else on standard output.")
+def pipeline(
+    *,
+    texts: Path | None,
+    catalogue: Path | None,
+    release: Path | None,
+    events: int,
+    seconds: float,
+    rounds: int,
+    peers: bool,
+    as_json: bool,
+) -> None:
+    """Kafka to Kafka: utterances a second beside transformers, Quix Streams and Bytewax; latency, processors, memory.
+
+    Uses an embedded broker in a folder of its own. uv brings the peers on the first run, into environments of their
+    own: torch and all that comes with it, several gigabytes.
+    """
+    settings = begin()
+    if catalogue:
+        models_settings = settings.models.model_copy(update={"catalogue": catalogue})
+        settings = settings.model_copy(update={"models": models_settings})
+    said = [line for line in texts.read_text("utf-8").splitlines() if line.strip()] if texts else our_texts()
+    report = bench_pipeline(
+        settings,
+        said,
+        release,
+        Shape(events=events, seconds=seconds, rounds=rounds, peers=peers),
         say=lambda message: click.echo(message, err=True),
     )
     click.echo(msgspec.json.encode(report) if as_json else render(report))

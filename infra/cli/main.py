@@ -34,11 +34,15 @@ SUMMARIES = {
     "classify": "Say which intent a text has.",
     "produce": "Publish utterances from a file or from standard input.",
     "tail": "Show what arrives on a topic.",
+    "explain": "Show one decision as it was taken.",
+    "replay": "Classify a stretch of the past again, and tell what differs.",
     "prepare": "Make the models that are not there yet.",
     "train": "Fine-tune a DistilBERT for a catalogue and install it.",
     "models": "Push, promote and roll back releases of models and catalogue.",
     "topics": "Create the topics and bring them in line.",
     "deadletter": "List records that could not be processed, and send them again.",
+    "feedback": "Show what a person's corrections teach, or take it back.",
+    "results": "Ask what was answered: recent, by user, by intent, how well.",
     "flags": "Show, check and change feature flags.",
     "experiments": "Compare routing strategies, and give everyone the best.",
     "rollout": "Let flags climb by themselves while their guardrails hold.",
@@ -46,7 +50,9 @@ SUMMARIES = {
     "settings": "Show every setting, its value and where it is set.",
     "doctor": "Check everything a worker needs and say what to do.",
     "evaluate": "Train on a folder of labelled texts, once, and measure on its test texts.",
+    "simulate": "Play a stream to people who correct it, or the core among faults, with time of its own.",
     "bench": "Measure this machine against others' work.",
+    "chaos": "Break everything on purpose, and see that nothing is lost.",
 }
 """What `--help` says of each command; its module has the same name and calls it `command`."""
 

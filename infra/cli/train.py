@@ -47,6 +47,12 @@ TORCHSERVE = "torchserve"
 )
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Of what chance decides.")
 @click.option(
+    "--refit/--no-refit",
+    default=_DEFAULT.refit,
+    show_default=True,
+    help="Learn again at the end, with the validation texts among the others: twice the time.",
+)
+@click.option(
     "--archive",
     type=click.Choice([TORCHSERVE]),
     help="Also pack it for a model server: beside the release, as NAME.mar.",
@@ -62,14 +68,16 @@ def command(
     batch: int,
     learning_rate: float,
     seed: int,
+    refit: bool,
     archive: str | None,
     as_json: bool,
 ) -> None:
     """Fine-tune a DistilBERT for a catalogue and install it.
 
     Learns the catalogue's examples and the texts of --data, which holds JSON lines: {"text": ..., "intent": ...}, an
-    intent of null being out-of-scope. Without a val.jsonl a tenth is held out. Killed, it goes on where it was when it
-    is run again. Needs intentstream's extra `train`; serving does not.
+    intent of null being out-of-scope. Without a val.jsonl a tenth is held out; once it has told the best epoch and
+    all thresholds, it is learnt, too. Killed, it goes on where it was when it is run again. Needs intentstream's
+    extra `train`; serving does not.
     """
     settings = begin()
     require_torch()
@@ -78,7 +86,9 @@ def command(
 
     chosen = load_catalogue(catalogue or settings.models.catalogue or default_catalogue_path())
     corpus = read_corpus(chosen, data)
-    recipe = msgspec.structs.replace(_DEFAULT, epochs=epochs, batch_texts=batch, learning_rate=learning_rate)
+    recipe = msgspec.structs.replace(
+        _DEFAULT, epochs=epochs, batch_texts=batch, learning_rate=learning_rate, refit=refit
+    )
     tell = partial(say, as_json=as_json)
     tell(f"{len(corpus.train.texts)} texts to learn, {len(corpus.validation.texts)} to choose by.")
     checkpoints = settings.state_folder / "training" / _digest(base, chosen.digest, corpus.digest, recipe, seed)

@@ -80,5 +80,7 @@ class _Bar:
 def describe(seen: Seen) -> str:
     """Return loss, accuracy and time left in words."""
     minutes, seconds = divmod(round(seen.seconds_left), 60)
-    accuracies = f"accuracy {seen.accuracy:6.2%}  validation {seen.validation_accuracy:6.2%}"
+    accuracies = f"accuracy {seen.accuracy:6.2%}"
+    if seen.validation_accuracy is not None:
+        accuracies += f"  validation {seen.validation_accuracy:6.2%}"
     return f"loss {seen.loss:.3f}  {accuracies}  {minutes}:{seconds:02} left"

@@ -16,7 +16,7 @@ from infra.embedded.errors import OldBrokerError
 from schemas.errors import UnavailableError
 
 if TYPE_CHECKING:
-    from schemas.settings import Kafka
+    from schemas.server_settings import Kafka
 
 _API_VERSIONS = 18
 _TXN_OFFSET_COMMIT = 28

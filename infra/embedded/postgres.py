@@ -45,7 +45,7 @@ class PostgresProgram:
         command = [str(find_program("postgres")), "-D", str(data), "-p", str(port), "-h", ports.LOOPBACK]
         command += ["-k", "", "-c", "shared_buffers=32MB", "-c", "max_connections=50"]
         # SIGINT is what Postgres calls a fast shutdown: it does not wait for clients to leave.
-        return Launch(command=command, user=_user(), stop_signal=signal.SIGINT)
+        return Launch(command=command, user=server_user(), stop_signal=signal.SIGINT)
 
     def answers(self, port: int) -> bool:
         """Return whether it answers a query on our database, which is made where it is not there yet."""
@@ -71,7 +71,7 @@ def find_program(name: str) -> Path:
     )
 
 
-def _user() -> tuple[int, int] | None:
+def server_user() -> tuple[int, int] | None:
     """Return whom to run as: Postgres refuses to run as root."""
     if os.geteuid() != 0:
         return None
@@ -85,7 +85,7 @@ def _initialise(data: Path, cancelled: threading.Event) -> None:
     shutil.rmtree(unfinished, ignore_errors=True)
     log_file.unlink(missing_ok=True)
     unfinished.mkdir(mode=0o700)
-    user = _user()
+    user = server_user()
     if user:
         os.chown(unfinished, *user)
     command = [str(find_program("initdb")), "-D", str(unfinished), "-U", ROLE, "--auth=trust", "--encoding=UTF8"]

@@ -2,7 +2,7 @@
 
 Linux shares the processor between sessions, and each process of ours has one: a worker that computes all the time gets
 as much as the broker that it, and every flag change, waits for. Measured on two cores under full load, stepping back
-brings the slowest hundredth of flag changes from 192 to 147 ms. In containers the kernel has no such groups; there it
+brings the slowest hundredth of flag changes from 194 to 105 ms. In containers the kernel has no such groups; there it
 is the requests and limits of processors that decide.
 """
 

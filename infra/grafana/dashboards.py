@@ -114,6 +114,14 @@ STREAM = Dashboard(
             ),
         ),
         Panel("Late loops", (_p95_by("intentstream_event_loop_lag_seconds", "loop"),), "s", help="p95."),
+        Panel(
+            "Kept in Postgres",
+            (
+                Query("intentstream_sink_lag_seconds", "{{instance}} is behind"),
+                Query("intentstream_sink_read_only", "{{instance}} cannot write"),
+            ),
+            "s",
+        ),
         Panel("What librdkafka mended", (_rate("intentstream_broker_errors_total", "code", rare=True),), "ops"),
     ),
 )

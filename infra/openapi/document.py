@@ -17,12 +17,15 @@ from infra.openapi.experiments import experiment_operations, experiment_schemas
 from infra.openapi.feedback import feedback_operations, feedback_schemas
 from infra.openapi.flags import flag_operations, flag_schemas
 from infra.openapi.operation import JSON, Answer, Operation, Parameter, Schema, problems
+from infra.openapi.releases import RELEASE_TYPES, release_operations
+from infra.openapi.results import RESULT_TYPES, result_operations
 from infra.openapi.rollouts import rollout_operations, rollout_schemas
 from schemas.access import API_KEY
 from schemas.cloudevents import STRUCTURED
 from schemas.events import Utterance
 from schemas.problem import Problem
 from streams.api import Classified
+from streams.contract import OPENAPI, SCHEMAS
 from streams.learning.feedback_route import FeedbackTaken
 
 _HEALTH = "Health"
@@ -40,7 +43,9 @@ _TYPES: tuple[type, ...] = (
     Utterance,
     Classified,
     FeedbackTaken,
+    *RESULT_TYPES,
     *DEAD_LETTER_TYPES,
+    *RELEASE_TYPES,
     Problem,
     views.FlagList,
     views.FlagView,
@@ -103,7 +108,9 @@ def operations() -> list[Operation]:
         *flag_operations(),
         *rollout_operations(),
         *experiment_operations(),
+        *result_operations(),
         *dead_letter_operations(),
+        *release_operations(),
         *_health(),
     ]
 
@@ -140,7 +147,16 @@ def _health() -> list[Operation]:
             for path, (name, summary) in probes.items()
         ),
         Operation("get", "/metrics", "metrics", _HEALTH, "Prometheus' text format.", {200: text} | problems(500)),
-        Operation("get", "/openapi.json", "openapi", _HEALTH, "This document.", {200: document} | problems(500)),
+        Operation("get", OPENAPI, "openapi", _HEALTH, "This document.", {200: document} | problems(500)),
+        Operation(
+            "get",
+            f"{SCHEMAS}/{{file}}",
+            "schema",
+            _HEALTH,
+            "The events: `asyncapi.json`, and the JSON Schema of each.",
+            {200: Answer("It.", {"type": "object"})} | problems(404, 500),
+            (Parameter("file", "path", "Such as `asyncapi.json`.", {"type": "string"}),),
+        ),
     ]
 
 

