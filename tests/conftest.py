@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import os
-import resource
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-from confluent_kafka.admin import AdminClient
 
 from infra.embedded.kafka import KafkaProgram
 from infra.embedded.ports import free_port
 from infra.embedded.postgres import PostgresProgram
 from infra.embedded.redis import RedisProgram
 from infra.embedded.server import EmbeddedServer, Program
+from tests.kit.browser import bring_axe
+from tests.kit.secure_servers import DEBIAN, secure_servers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from tests.kit.secure_servers import SecureServers
 
 JARS = Path(__file__).parents[1] / ".intentstream" / "jars"  # shared with `intentstream up`: brought once a checkout
 PROMETHEUS = Path(__file__).parents[1] / ".intentstream" / "prometheus" / "usr" / "bin"
@@ -54,28 +56,6 @@ class NamedServer(EmbeddedServer):
 
     def suspend(self) -> None:
         self._spare()
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _as_many_descriptors_as_may_be() -> None:
-    """Admin clients, kept to the end, of a broker for each test that stops one: more than the usual 1,024."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _admin_clients_outlive_their_answers() -> Iterator[None]:
-    """Keep every admin client to the end: see `streams.clients.admin_client`."""
-    kept = []
-    made = AdminClient.__init__
-
-    def make_and_keep(client: AdminClient, *arguments: Any, **options: Any) -> None:
-        made(client, *arguments, **options)
-        kept.append(client)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(AdminClient, "__init__", make_and_keep)
-        yield
 
 
 @pytest.fixture(scope="session")
@@ -128,6 +108,12 @@ def _model_server(name: str, named: str | None) -> Path:
 
 
 @pytest.fixture(scope="session")
+def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Deque's accessibility checker."""
+    return bring_axe(tmp_path_factory.mktemp("axe"))
+
+
+@pytest.fixture(scope="session")
 def conformance_folder() -> Path:
     """The folder of other people's specifications."""
     if TEST_CONFORMANCE is None:
@@ -168,6 +154,15 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedS
 def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
     """A Postgres; `endpoint` is its DSN. A test that stops, kills or suspends it leaves it running again."""
     yield from _serve(PostgresProgram(), tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureServers]:
+    """A Redis and a Postgres that speak TLS alone."""
+    if not (DEBIAN / "complete").exists():
+        pytest.skip("needs a Redis and a Postgres that know TLS: `make install-secure-servers`")
+    with secure_servers(tmp_path_factory.mktemp("secure")) as servers:
+        yield servers
 
 
 @pytest.fixture(scope="session")

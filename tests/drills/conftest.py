@@ -10,18 +10,22 @@ from random import Random, SystemRandom
 from typing import TYPE_CHECKING
 
 import pytest
-from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
+from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
+from flags.admin import admin_client
+from infra.embedded.ports import free_port
+from infra.embedded.server import EmbeddedServer
+from models.catalogue import default_catalogue_path, load_catalogue
 from streams.topics import RESULTS
 from tests.kit.brokers import create_our_topics, running_broker
 from tests.kit.ledger import Ledger
+from tests.kit.model_servers import MLServerProgram
+from tests.kit.word_release import write_release
 from tests.kit.worker import WorkerProcess
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-    from infra.embedded.server import EmbeddedServer
 
 _MEASURED = pytest.StashKey[list[str]]()
 
@@ -37,7 +41,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]
         append_time = ConfigEntry(
             "message.timestamp.type", "LogAppendTime", incremental_operation=AlterConfigOpType.SET
         )
-        admin = AdminClient({"bootstrap.servers": server.endpoint})
+        admin = admin_client({"bootstrap.servers": server.endpoint})
         resource = ConfigResource(ResourceType.TOPIC, RESULTS, incremental_configs=[append_time])
         for done in admin.incremental_alter_configs([resource]).values():
             done.result(30)
@@ -65,6 +69,22 @@ def new_worker(broker: EmbeddedServer, prepared_models: Path, tmp_path: Path) ->
             return workers.enter_context(worker)
 
         yield start
+
+
+@pytest.fixture
+def model_server(mlserver_program: Path, tmp_path: Path) -> Iterator[EmbeddedServer]:
+    """A server for the shipped catalogue, whose model knows an intent by its name."""
+    release = tmp_path / "release"
+    release.mkdir()
+    labels = load_catalogue(default_catalogue_path()).labels
+    write_release(release, labels, words=labels)
+    program = MLServerProgram(program=mlserver_program, release=release)
+    server = EmbeddedServer(program, folder=tmp_path / "mlserver", port=free_port())
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
 
 
 @pytest.fixture

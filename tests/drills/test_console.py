@@ -9,16 +9,15 @@ import asyncio
 import itertools
 import json
 import os
-import shutil
-import subprocess
-import tarfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from models.catalogue import default_catalogue_path
 from schemas.tokens import Scope
-from tests.kit.browser import running_browser
+from tests.kit.browser import axe_faults, running_browser
+from tests.kit.command import run_command
 from tests.kit.load import Record, Stream, our_texts, publish, utterances
 from tests.kit.waiting import wait_until
 from tests.kit.worker import WorkerProcess
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.drill, pytest.mark.timeout(900)]
 
-AXE = "axe-core@4.10.3"
 SECRET = "connie-connie-connie"  # noqa: S105 - opens nothing but this test's worker
 PER_SECOND = 20.0
 WORDS = "where on earth is the parcel I ordered"
@@ -80,21 +78,6 @@ def pictures(tmp_path: Path) -> Path:
     folder = Path(os.environ.get("DRILL_PICTURES") or tmp_path / "pictures")
     folder.mkdir(parents=True, exist_ok=True)
     return folder
-
-
-@pytest.fixture(scope="session")
-def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Deque's accessibility checker, from npm."""
-    npm, folder = shutil.which("npm"), tmp_path_factory.mktemp("axe")
-    if npm is None:
-        pytest.skip(f"needs npm, for {AXE}")
-    done = subprocess.run([npm, "pack", "--silent", AXE], cwd=folder, capture_output=True, check=False, timeout=180)
-    if done.returncode:
-        pytest.skip(f"needs {AXE}, which npm does not bring: {done.stderr.decode()[-200:]}")
-    with tarfile.open(next(folder.glob("*.tgz"))) as package:
-        script = package.extractfile("package/axe.min.js")
-        assert script is not None
-        return script.read().decode()
 
 
 async def test_it_shows_live_what_a_worker_does(console: Browser, pictures: Path, show: Show) -> None:
@@ -200,6 +183,26 @@ async def test_a_dead_letter_is_sent_again(
     )
 
 
+async def test_a_release_that_was_pushed_is_promoted(
+    console: Browser, worker: WorkerProcess, broker: EmbeddedServer, tmp_path: Path, pictures: Path
+) -> None:
+    push = ["models", "push", "--catalogue", str(default_catalogue_path()), "--store", str(tmp_path / "store")]
+    settings: dict[str, Any] = {"KAFKA__BOOTSTRAP_SERVERS": broker.endpoint, "STATE_FOLDER": tmp_path}
+    pushed = await asyncio.to_thread(run_command, *push, "--reason", "for the drill", "--json", **settings)
+    release = json.loads(pushed.stdout)["release"]
+    await console.open(f"http://127.0.0.1:{worker.port}/")
+    promote = f"document.querySelector('[aria-label=\"Promote catalogue {release}\"]')"
+    await console.wait_for(promote)
+    (pictures / "release.png").write_bytes(await console.picture())
+    await console.run(f"{promote}.click()")
+    await console.wait_for("document.getElementById('dialog').open")
+    for said, key in (("a drill", "Tab"), ("dora", "Enter")):
+        await console.type(said)
+        await console.press(key)
+    await console.wait_for(f"document.getElementById('release').textContent.includes('{release}')")
+    await console.wait_for(f"!{promote} && document.getElementById('releases').innerText.includes('serves')")
+
+
 async def test_where_there_are_tokens_it_asks_for_one_and_acts_in_its_name(
     browser: Browser, new_worker: NewWorker, pictures: Path
 ) -> None:
@@ -222,17 +225,10 @@ async def test_where_there_are_tokens_it_asks_for_one_and_acts_in_its_name(
 
 
 async def test_axe_finds_nothing(console: Browser, axe: str) -> None:
-    await console.run(f"{axe}; true")
     await console.run("document.querySelectorAll('.flag [aria-expanded]')[0].click()")
     for width, dark in ((1280, False), (1280, True), (390, False)):
         await console.look(width=width, dark=dark)
-        assert await _faults(console) == []
+        assert await axe_faults(console, axe) == []
     await console.run(f"{SWITCH}.click()")
     await console.wait_for("document.getElementById('dialog').open")
-    assert await _faults(console) == [], "with a dialog open"
-
-
-async def _faults(console: Browser) -> list[Any]:
-    """Return what axe finds, in short."""
-    found = json.loads(await console.run("axe.run().then((found) => JSON.stringify(found.violations))"))
-    return [(fault["id"], [(node["target"], node["failureSummary"]) for node in fault["nodes"][:3]]) for fault in found]
+    assert await axe_faults(console, axe) == [], "with a dialog open"

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from infra.chaos.poison import MARK
 from schemas.record_headers import headers_of
-from tests.kit.hostile import MARK, bursting_kinds, hostile, inflating_kinds, publish_with_unreadable_header_name
+from tests.kit.hostile import bursting_kinds, hostile, inflating_kinds, publish_with_unreadable_header_name
 from tests.kit.load import Record, our_texts, publish, utterances
 
 if TYPE_CHECKING:

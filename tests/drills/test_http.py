@@ -19,6 +19,7 @@ from openfeature.evaluation_context import EvaluationContext
 from openfeature.exception import ErrorCode
 from openfeature.flag_evaluation import Reason
 
+from infra.asking import ask
 from tests.kit.command import run_command
 from tests.kit.waiting import wait_until
 
@@ -55,6 +56,9 @@ PROTOCOLS_CHECKS = ("not_a_server_error", "status_code_conformance", "content_ty
 REFUSALS = '[checks.negative_data_rejection]\nexpected-statuses = ["4xx", "5xx"]\n'
 """What makes no sense may be refused for something else that is wrong with it: 408 where it comes slowly, 412."""
 
+ANSWER_SECONDS = "60"
+"""How long the fuzzer waits: to take up all dead letters of the drills again takes long on a machine that is busy."""
+
 FLAGS = "/api/v1/feature-flags"
 HUE = f"{FLAGS}/hue"
 WHY = {"reason": "a drill", "changed_by": "tests"}
@@ -63,9 +67,11 @@ TOKENS = json.dumps({"rita": {"secret": SECRET, "scopes": ["flags:read"]}})
 
 
 @pytest.fixture
-def worker(new_worker: NewWorker) -> WorkerProcess:
-    worker = new_worker()
+def worker(new_worker: NewWorker, postgres_server: EmbeddedServer) -> WorkerProcess:
+    """One with a Postgres, for what is asked of that."""
+    worker = new_worker(POSTGRES__DSN=postgres_server.endpoint)
     worker.wait_until_ready()
+    worker.wait_for("/api/v1/results", 200, seconds=60)
     return worker
 
 
@@ -87,6 +93,7 @@ def fuzz(
                 str(chance.randrange(2**32)),
             ),
             *("--checks", ",".join(checks), "--continue-on-failure", "--no-shrink", "--warnings", "off"),
+            *("--request-timeout", ANSWER_SECONDS),
             *("--workers", "1", "--report", "json", "--report-json-path", str(report)),
         ],
         cwd=folder,
@@ -156,7 +163,7 @@ def test_a_flag_is_changed_everywhere_and_its_past_remembered(new_worker: NewWor
 
 
 def _answer(worker: WorkerProcess, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-    status, answer = worker._ask(method, path, None if body is None else json.dumps(body).encode())
+    status, answer = ask(worker.port, method, path, None if body is None else json.dumps(body).encode())
     assert status in {200, 201}, answer
     return json.loads(answer)
 

@@ -7,18 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from infra.embedded.ports import free_port
-from infra.embedded.server import EmbeddedServer
 from models.catalogue import default_catalogue_path, load_catalogue
 from tests.kit.load import Stream, utterances
-from tests.kit.model_servers import TEXTS, VERSION, MLServerProgram
+from tests.kit.model_servers import TEXTS, VERSION
 from tests.kit.waiting import wait_until
-from tests.kit.word_release import write_release
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
+    from infra.embedded.server import EmbeddedServer
     from tests.drills.conftest import NewWorker, Show
     from tests.kit.ledger import Ledger
     from tests.kit.worker import WorkerProcess
@@ -33,21 +28,6 @@ LABELS = load_catalogue(default_catalogue_path()).labels
 @pytest.fixture(autouse=True)
 def _distilbert_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FEATURE_FLAG_QUALITY_MODE_ENABLED", "true")
-
-
-@pytest.fixture
-def model_server(mlserver_program: Path, tmp_path: Path) -> Iterator[EmbeddedServer]:
-    """A server for the shipped catalogue, whose model knows an intent by its name."""
-    release = tmp_path / "release"
-    release.mkdir()
-    write_release(release, LABELS, words=LABELS)
-    program = MLServerProgram(program=mlserver_program, release=release)
-    server = EmbeddedServer(program, folder=tmp_path / "mlserver", port=free_port())
-    try:
-        server.start()
-        yield server
-    finally:
-        server.stop()
 
 
 def test_a_model_server_may_die_and_come_back(

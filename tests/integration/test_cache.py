@@ -15,7 +15,8 @@ from models.cache import AnswerCache, Scope
 from models.redis_store import RedisStore
 from models.router import route
 from schemas.events import Alternative, Attempt, Outcome
-from schemas.settings import Cache, Chain, Redis, Settings
+from schemas.server_settings import Redis
+from schemas.settings import Cache, Chain, Settings
 from schemas.strategies import Strategy
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def heard() -> Heard:
 def settings(redis_server: EmbeddedServer) -> Settings:
     return Settings(
         redis=Redis(url=SecretStr(redis_server.endpoint)),
-        cache=Cache(redis_timeout_seconds=1.0),
+        cache=Cache(redis_timeout_seconds=5.0),
         chain=Chain(breaker_failures=1, breaker_open_seconds=5.0),
     )
 

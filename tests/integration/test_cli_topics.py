@@ -95,7 +95,7 @@ def lines_of_json(output: bytes) -> Sequence[Any]:
 def test_topics_that_are_in_line_are_left_as_they_are(broker: str) -> None:
     ended = ours(broker, "topics", "apply", "--json")
     assert ended.returncode == 0
-    assert json.loads(ended.stdout) == {"dry_run": False, "changes": [], "refused": 0}
+    assert json.loads(ended.stdout) == {"dry_run": False, "changes": [], "refused": 0, "acls": []}
 
 
 def test_a_dry_run_says_what_would_change_and_changes_nothing(broker: str) -> None:

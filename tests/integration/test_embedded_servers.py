@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 from confluent_kafka import Consumer, Producer
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import NewTopic
 from redis import Redis
 
+from flags.admin import admin_client
 from infra.embedded.broker_version import check_broker
-from schemas.settings import Kafka
+from schemas.server_settings import Kafka
 
 if TYPE_CHECKING:
     from infra.embedded.server import EmbeddedServer
@@ -34,7 +35,7 @@ async def test_postgres_answers_queries_on_our_database(postgres_server: Embedde
 
 def test_a_broker_killed_and_started_again_still_has_its_records(kafka: EmbeddedServer) -> None:
     topic = "embedded.survives"
-    admin = AdminClient({"bootstrap.servers": kafka.endpoint})
+    admin = admin_client({"bootstrap.servers": kafka.endpoint})
     admin.create_topics([NewTopic(topic, 1, 1)])[topic].result(10)
     producer = Producer({"bootstrap.servers": kafka.endpoint, "transactional.id": topic})
     producer.init_transactions(10)

@@ -11,14 +11,15 @@ import pytest
 from confluent_kafka import Producer
 
 from schemas.events import Correction, Result
-from schemas.settings import Kafka, Settings
+from schemas.server_settings import Kafka
+from schemas.settings import Settings
 from streams.reader import TopicReader
 from streams.topics import FEEDBACK, RESULTS
 from tests.kit.brokers import create_our_topics, running_broker
 from tests.kit.command import run_command
 from tests.kit.ledger import Ledger
 from tests.kit.load import publish, utterances
-from tests.kit.waiting import wait_until
+from tests.kit.waiting import let_pass, wait_until
 from tests.kit.worker import WorkerProcess
 
 if TYPE_CHECKING:
@@ -100,6 +101,7 @@ def test_an_experiment_from_its_start_to_its_conclusion(broker: str, prepared_mo
         )
         corrected = [result for result in seen if result.experiment_arm == "fast"][:40]
         correct(broker, corrected)
+        let_pass(1.5)  # what is a second old is current enough to be told, and a second of it would be missing
         status = ask(broker, "status", "fast_enough")
         utterances_seen = Counter(result.experiment_arm for result in seen)
         users_seen = Counter(arm for those in arms_of_user.values() for arm, _ in those)

@@ -50,6 +50,7 @@ class Reader(LogReader):
 def index(topics: FlagTopics) -> AuditIndex:
     @contextmanager
     def new_reader() -> Iterator[LogReader]:
+        topics.settle()
         consumer = Consumer(reader_config(topics.client))
         try:
             yield Reader(consumer, topics.audit)

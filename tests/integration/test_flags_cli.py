@@ -6,8 +6,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from confluent_kafka.admin import AdminClient
 
+from flags.admin import admin_client
 from streams.topics import FLAGS, FLAGS_AUDIT
 from tests.kit.brokers import create_our_topics, running_broker
 from tests.kit.command import run_command
@@ -30,7 +30,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 def broker(server: str) -> str:
     """A broker whose flags nobody has changed."""
-    admin = AdminClient({"bootstrap.servers": server})
+    admin = admin_client({"bootstrap.servers": server})
     there = [name for name in (FLAGS, FLAGS_AUDIT) if name in admin.list_topics(timeout=20).topics]
     if there:
         for gone in admin.delete_topics(there).values():

@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
-from confluent_kafka import Consumer
+from confluent_kafka import Consumer, Producer
 
 from flags.clients import reader_config
 from flags.log_reader import LogReader
@@ -132,6 +132,23 @@ def test_each_of_several_bad_records_is_buried(topics: FlagTopics) -> None:
         wait_until(lambda: all(worker.well() for worker in workers), "all are well")
     values = sorted((letter.key, letter.value) for letter in letters(topics))
     assert values == [(key, b"garbage %d" % number) for key in (b"caching", b"quality_mode") for number in range(5)]
+
+
+@pytest.mark.parametrize(("key", "mend"), [(b"caching", "restore"), (b"../caching", "bury_strays")])
+def test_a_bad_record_that_came_while_another_was_being_mended_is_buried(
+    topics: FlagTopics, key: bytes, mend: str
+) -> None:
+    class Overtaken(Producer):
+        def begin_transaction(self) -> None:
+            topics.write_by_hand(key, b"after what was read")
+            super().begin_transaction()
+
+    topics.write_by_hand(key, b"read")
+    getattr(topics.writer(producer=Overtaken), mend)(*([key.decode()] if mend == "restore" else []))
+    assert [letter.value for letter in letters(topics)] == [b"read"]
+    with running(topics, "a", "b") as workers:
+        wait_until(lambda: all(worker.well() for worker in workers), "all are well")
+    assert [letter.value for letter in letters(topics)] == [b"read", b"after what was read"]
 
 
 def test_a_change_by_anyone_buries_what_it_takes_the_place_of(topics: FlagTopics) -> None:

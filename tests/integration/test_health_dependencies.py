@@ -12,6 +12,7 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, ClusterMetadata
 
+from flags.admin import admin_client
 from health.dependencies import KafkaDependency, PostgresDependency, RedisDependency, ReleaseStoreDependency
 from infra.embedded.ports import free_port
 from schemas.errors import InvalidSettingsError, UnavailableError
@@ -29,7 +30,7 @@ def kafka_dependency(endpoint: str) -> KafkaDependency:
     quiet = logging.getLogger("tests.quiet")
     quiet.addHandler(logging.NullHandler())
     quiet.propagate = False
-    admin = AdminClient({"bootstrap.servers": endpoint}, logger=quiet)
+    admin = admin_client({"bootstrap.servers": endpoint, "logger": quiet})
     return KafkaDependency(admin, endpoint, timeout_seconds=SECONDS)
 
 

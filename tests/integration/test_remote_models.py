@@ -20,6 +20,7 @@ from models.prediction import TierFailedError, TierUnavailableError
 from models.remote.opening import remote_tier
 from schemas import settings
 from schemas.events import Outcome
+from schemas.server_settings import Remote
 from schemas.settings import Settings
 from tests.kit.model_servers import SILENT, TEXTS, TOKENS, VERSION, MLServerProgram, TorchServeProgram
 from tests.kit.word_release import complete_release, write_release
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from models.remote.tier import RemoteTier
 
 LABELS = ("greeting", "refund")
-DEADLINE_SECONDS = 1.0
+DEADLINE_SECONDS = OPEN_SECONDS = 1.0
 BACK_SECONDS = 60.0
 
 
@@ -92,7 +93,7 @@ async def tier_of(
 ) -> AsyncIterator[RemoteTier]:
     """The tier that asks a server; a test's machine may be slow, so its deadline is far off."""
     told = {"kind": served.kind, "url": served.server.endpoint, "model": served.model, "timeout_seconds": 30} | remote
-    chosen = Settings(remote=settings.Remote(**told), chain=settings.Chain(tier_deadline_seconds=30))
+    chosen = Settings(remote=Remote(**told), chain=settings.Chain(tier_deadline_seconds=30))
     tier = remote_tier("distilbert", chosen, labels, installed=release)
     assert tier
     try:
@@ -139,11 +140,11 @@ class Rules:
 
 
 @asynccontextmanager
-async def chain_of(served: Served, release: Path) -> AsyncIterator[Chain]:
+async def chain_of(served: Served, release: Path, *, deadline_seconds: float = 30.0) -> AsyncIterator[Chain]:
     async with tier_of(served, release) as tier:
         await tier.classify(["hello"])
         limits = settings.Chain(
-            tier_deadline_seconds=DEADLINE_SECONDS, breaker_failures=2, breaker_open_seconds=DEADLINE_SECONDS
+            tier_deadline_seconds=deadline_seconds, breaker_failures=2, breaker_open_seconds=OPEN_SECONDS
         )
         yield Chain([tier, Rules()], LABELS, limits)
 
@@ -186,7 +187,7 @@ async def test_a_server_that_dies_is_left_alone_and_asked_again_when_it_is_back(
 
 
 async def test_a_server_that_hangs_is_left_at_the_deadline(served: Served, release: Path) -> None:
-    async with chain_of(served, release) as chain:
+    async with chain_of(served, release, deadline_seconds=DEADLINE_SECONDS) as chain:
         served.server.suspend()
         try:
             started = asyncio.get_running_loop().time()

@@ -17,6 +17,7 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
+from flags.admin import admin_client
 from infra.embedded.ports import free_port
 from schemas.errors import UnavailableError
 from schemas.settings import Topics
@@ -41,7 +42,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]
 @pytest.fixture
 def admin(broker: EmbeddedServer) -> AdminClient:
     """A client of a broker that has none of our topics."""
-    admin = AdminClient({"bootstrap.servers": broker.endpoint})
+    admin = admin_client({"bootstrap.servers": broker.endpoint})
     there = [name for name in admin.list_topics(timeout=20).topics if name in NAMES]
     if there:
         for gone in admin.delete_topics(there).values():
@@ -181,7 +182,7 @@ def test_retention_is_made_longer(admin: AdminClient) -> None:
 def test_several_may_do_it_at_the_same_time(admin: AdminClient, broker: EmbeddedServer, before: int | None) -> None:
     if before is not None:
         apply(admin, Topics(partitions=before))
-    admins = [AdminClient({"bootstrap.servers": broker.endpoint}) for _ in range(4)]
+    admins = [admin_client({"bootstrap.servers": broker.endpoint, "client.id": f"worker-{n}"}) for n in range(4)]
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda each: apply_topics(each, Topics(partitions=5)), admins))
     wait_until(lambda: apply_topics(admin, Topics(partitions=5), dry_run=True) == [], "all is as it should be")
@@ -193,13 +194,12 @@ def test_no_topic_is_made_by_a_misspelt_name(broker: EmbeddedServer) -> None:
     producer.produce("intents.uterances.v1", b"{}", on_delivery=lambda error, _: delivered.append(error is None))
     producer.flush(10)
     assert delivered == [False]
-    assert (
-        "intents.uterances.v1" not in AdminClient({"bootstrap.servers": broker.endpoint}).list_topics(timeout=20).topics
-    )
+    known = admin_client({"bootstrap.servers": broker.endpoint}).list_topics(timeout=20).topics
+    assert "intents.uterances.v1" not in known
 
 
 def test_a_broker_that_is_away_is_said_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("streams.topics._TIMEOUT_SECONDS", 0.5)
-    away = AdminClient({"bootstrap.servers": f"127.0.0.1:{free_port()}"})
+    away = admin_client({"bootstrap.servers": f"127.0.0.1:{free_port()}"})
     with pytest.raises(UnavailableError, match="could not be asked"):
         apply_topics(away, Topics())

@@ -59,6 +59,7 @@ async def test_the_deadline_says_who_is_missing(topic: WorkersTopic) -> None:
     async with topic.colleague("a") as a, topic.colleague("b") as b:
         await eventually(lambda: a.knows() == {"a", "b"}, "both are known")
         b.apply(7)
+        await eventually(lambda: a.workers.live()["b"].flags_revision == 7, "b is known to have applied it")
         applied = await a.workers.wait_applied(7, 0.3)
         assert (applied.workers, applied.missing) == (1, ("a",))
 

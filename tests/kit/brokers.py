@@ -6,9 +6,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka import IsolationLevel, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
+from flags.admin import admin_client
 from infra.embedded.kafka import KafkaProgram
 from infra.embedded.ports import free_port
 from infra.embedded.server import EmbeddedServer
@@ -19,12 +20,12 @@ from tests.kit.waiting import wait_until
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_JARS = Path(__file__).parents[2] / ".intentstream" / "jars"
+JARS = Path(__file__).parents[2] / ".intentstream" / "jars"
 
 
 def new_broker(folder: Path) -> EmbeddedServer:
     """Return a broker on a free port, not started."""
-    return EmbeddedServer(KafkaProgram(jars=_JARS), folder=folder, port=free_port())
+    return EmbeddedServer(KafkaProgram(jars=JARS), folder=folder, port=free_port())
 
 
 @contextmanager
@@ -41,18 +42,37 @@ def running_broker(folder: Path) -> Iterator[EmbeddedServer]:
 
 def create_our_topics(broker: str, partitions: int = 8) -> None:
     """Make all our topics on a broker, and return when every partition can be read."""
-    admin = AdminClient({"bootstrap.servers": broker})
+    admin = admin_client({"bootstrap.servers": broker})
     apply_topics(admin, Topics(partitions=partitions))
     wait_until(lambda: _can_be_read(admin), "every partition has a leader")
 
 
+def wait_until_decided(admin: AdminClient, topic: str) -> None:
+    """Return when no transaction is open on a topic, so that its readers find all that anybody was told is committed.
+
+    A commit is acknowledged before its markers stand on every partition.
+    """
+
+    def is_decided() -> bool:
+        committed = _ends(admin, [topic], IsolationLevel.READ_COMMITTED)
+        return committed is not None and committed == _ends(admin, [topic], IsolationLevel.READ_UNCOMMITTED)
+
+    wait_until(is_decided, f"every transaction on {topic} has ended")
+
+
 def _can_be_read(admin: AdminClient) -> bool:
+    return _ends(admin, list(admin.list_topics(timeout=20).topics), IsolationLevel.READ_UNCOMMITTED) is not None
+
+
+def _ends(admin: AdminClient, names: list[str], isolation: IsolationLevel) -> dict[TopicPartition, int] | None:
+    """Return where each partition ends; None where a topic is not known everywhere yet, or has no leader."""
     topics = admin.list_topics(timeout=20).topics
-    places = [TopicPartition(name, partition) for name in topics for partition in topics[name].partitions]
+    if not topics.keys() >= set(names):
+        return None
+    places = [TopicPartition(name, partition) for name in names for partition in topics[name].partitions]
     latest: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]  # the client leaves it without types
+    answers = admin.list_offsets(dict.fromkeys(places, latest), isolation_level=isolation)
     try:
-        for answer in admin.list_offsets(dict.fromkeys(places, latest)).values():
-            answer.result(20)
+        return {place: int(answer.result(20).offset) for place, answer in answers.items()}
     except KafkaException:
-        return False
-    return True
+        return None

@@ -9,6 +9,8 @@ import json
 import os
 import shutil
 import signal
+import subprocess
+import tarfile
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+_AXE = "axe-core@4.10.3"
 _PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 _KEYS = {"Enter": (13, "\r"), "Tab": (9, ""), "Escape": (27, ""), "ArrowLeft": (37, ""), " ": (32, " ")}
 _ANSWER_SECONDS = 30.0
@@ -110,6 +113,32 @@ class Browser:
         """Return what is seen, or the whole page, as a PNG."""
         answer = await self.call("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
         return base64.b64decode(answer["data"])
+
+
+async def axe_faults(browser: Browser, axe: str) -> list[Any]:
+    """Return what axe finds on the page as it is now, in short."""
+    if not await browser.run("'axe' in window"):
+        await browser.run(f"{axe}; true")
+    found = json.loads(await browser.run("axe.run().then((found) => JSON.stringify(found.violations))"))
+    return [(fault["id"], [(node["target"], node["failureSummary"]) for node in fault["nodes"][:3]]) for fault in found]
+
+
+def bring_axe(folder: Path) -> str:
+    """Return Deque's accessibility checker, from npm, or skip the test.
+
+    Args:
+        folder: For the package.
+    """
+    npm = shutil.which("npm")
+    if npm is None:
+        pytest.skip(f"needs npm, for {_AXE}")
+    done = subprocess.run([npm, "pack", "--silent", _AXE], cwd=folder, capture_output=True, check=False, timeout=180)
+    if done.returncode:
+        pytest.skip(f"needs {_AXE}, which npm does not bring: {done.stderr.decode()[-200:]}")
+    with tarfile.open(next(folder.glob("*.tgz"))) as package:
+        script = package.extractfile("package/axe.min.js")
+        assert script is not None
+        return script.read().decode()
 
 
 @asynccontextmanager

@@ -9,9 +9,11 @@ from confluent_kafka import OFFSET_BEGINNING, TIMESTAMP_CREATE_TIME, KafkaError,
 
 from streams.batches import Batch, Outgoing
 from streams.exchange import Exchange
+from streams.transactions import PATIENCE_SECONDS, CallingThread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from concurrent.futures import Executor
 
 TOPIC = "utterances"
 ANSWERS = [Outgoing("results", b"answer", b"key", 0)]
@@ -52,7 +54,7 @@ class Broker:
 
     def __init__(self, records: int) -> None:
         self.end = records
-        self.faults: defaultdict[str, deque[KafkaError | Callable[[], None]]] = defaultdict(deque)
+        self.faults: defaultdict[str, deque[KafkaError | Callable[[], object]]] = defaultdict(deque)
         self.calls: list[str] = []
         self.answers: list[Outgoing] = []
         self.committed = -1001
@@ -176,7 +178,9 @@ class Seen:
 class Bench:
     """An exchange between fakes."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self, *, patience_seconds: float = PATIENCE_SECONDS, new_executor: Callable[[], Executor] = CallingThread
+    ) -> None:
         self.broker = Broker(records=100)
         self.consumer = FakeConsumer(self.broker)
         self.seen = Seen()
@@ -187,6 +191,8 @@ class Bench:
             drain_seconds=WAIT_SECONDS,
             repair=lambda: self.broker.called("repair"),
             observer=self.seen,
+            patience_seconds=patience_seconds,
+            new_executor=new_executor,
         )
 
     def fetch(self) -> Batch:

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from confluent_kafka import Consumer
-from confluent_kafka.admin import AdminClient
 
+from flags.admin import admin_client
 from flags.clients import follower_config
 from flags.follower import Follower
 
@@ -46,7 +46,7 @@ def main() -> None:
     quiet.addHandler(logging.NullHandler())
     quiet.propagate = False
     client = {"bootstrap.servers": broker, "logger": quiet, "reconnect.backoff.max.ms": 500}
-    admin = AdminClient({"bootstrap.servers": broker}, logger=quiet)
+    admin = admin_client({"bootstrap.servers": broker, "logger": quiet})
     follower = Follower(
         new_consumer=lambda: Consumer(follower_config(client)),
         admin=admin,

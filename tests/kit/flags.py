@@ -7,14 +7,16 @@ import uuid
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Self
 
-from confluent_kafka import Consumer, IsolationLevel, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
+from confluent_kafka import Consumer, Producer
+from confluent_kafka.admin import NewTopic
 
+from flags.admin import admin_client
 from flags.clients import follower_config, reader_config, writer_config
 from flags.edits import Edit
 from flags.follower import Follower
 from flags.log_reader import LogReader
 from flags.writer import Writer
+from tests.kit.brokers import wait_until_decided
 from tests.kit.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -59,7 +61,7 @@ class FlagTopics:
         self.dead_letters = f"{name}-dead-letters"
         self.buried: list[RefusedRecord] = []
         self.client: dict[str, Any] = {"bootstrap.servers": broker, "logger": _quiet, "reconnect.backoff.max.ms": 500}
-        self.admin = AdminClient({"bootstrap.servers": broker}, logger=_quiet)
+        self.admin = admin_client({"bootstrap.servers": broker, "logger": _quiet})
         self._folder = folder
         self._changelog_config = {"cleanup.policy": "compact"} | (changelog_config or {})
         self._stack = ExitStack()
@@ -84,9 +86,9 @@ class FlagTopics:
         self.admin.delete_topics([self.changelog])[self.changelog].result(20)
         wait_until(lambda: self.changelog not in self.admin.list_topics(timeout=20).topics, "the changelog is gone")
 
-    def writer(self, worker_id: str = "writer") -> Writer:
+    def writer(self, worker_id: str = "writer", *, producer: type[Producer] = Producer) -> Writer:
         writer = Writer(
-            new_producer=lambda: Producer(writer_config(self.client, self.group)),
+            new_producer=lambda: producer(writer_config(self.client, self.group)),
             new_consumer=lambda: Consumer(reader_config(self.client)),
             topic=self.changelog,
             audit_topic=self.audit,
@@ -98,7 +100,8 @@ class FlagTopics:
         return writer
 
     def follower(self, *, name: str = "follower", seen: Seen | None = None) -> Follower:
-        """Return a follower that has reached the end once."""
+        """Return a follower that has reached the end once, of which nothing that was written before is missing."""
+        self.settle()
         follower = self.new_follower(name=name, seen=seen)
         follower.start()
         assert follower.wait_until_caught_up(20)
@@ -118,26 +121,20 @@ class FlagTopics:
         self._stack.callback(follower.stop)
         return follower
 
+    def settle(self) -> None:
+        """Return when whoever reads the changelog or the audit finds all that was written."""
+        for topic in (self.changelog, self.audit):
+            wait_until_decided(self.admin, topic)
+
     def records(self, topic: str | None = None) -> list[Record]:
         """Return what stands on the changelog, or on another topic, once no transaction is under way."""
-        wait_until(
-            lambda: (
-                self._end(topic, IsolationLevel.READ_COMMITTED) == self._end(topic, IsolationLevel.READ_UNCOMMITTED)
-            ),
-            "every transaction has ended",
-        )
+        wait_until_decided(self.admin, topic or self.changelog)
         consumer = Consumer(reader_config(self.client))
         try:
             reader = LogReader(consumer, topic or self.changelog)
             return list(reader.read(*reader.bounds()))
         finally:
             consumer.close()
-
-    def _end(self, topic: str | None, isolation: IsolationLevel) -> int:
-        latest: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]  # the client leaves it without types
-        place = TopicPartition(topic or self.changelog, 0)
-        (answer,) = self.admin.list_offsets({place: latest}, isolation_level=isolation).values()
-        return int(answer.result(20).offset)
 
     def write_by_hand(self, key: bytes | None, value: bytes | None) -> None:
         producer = Producer(self.client)

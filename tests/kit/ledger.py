@@ -141,6 +141,11 @@ class Ledger:
         return account
 
     def _read(self, topic: str) -> list[Message]:
+        """Return what stood there when this was called, once it is decided of all of it whether it is committed.
+
+        That a group has committed is known before its results can be read: each partition gets a marker of its own.
+        """
+        ends = _ends(self._group, topic)
         with self._consumer(**{"enable.partition.eof": True}) as consumer:
             begin = self._begin[topic]
             consumer.assign([TopicPartition(topic, partition, offset) for partition, offset in begin.items()])
@@ -156,7 +161,9 @@ class Ledger:
                     if error is None:
                         records.append(message)
                     elif error.code() == KafkaError._PARTITION_EOF:
-                        open_partitions.discard(message.partition() or 0)
+                        partition = message.partition() or 0
+                        if (message.offset() or 0) >= ends[partition]:
+                            open_partitions.discard(partition)
         return records
 
     def _consumer(self, **config: object) -> Consumer:

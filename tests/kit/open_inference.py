@@ -9,6 +9,7 @@ from aiohttp import web
 
 from models.remote.opening import remote_tier
 from schemas import settings
+from schemas.server_settings import Remote
 from schemas.settings import Settings
 from tests.kit.scripted_server import ScriptedServer, says
 
@@ -61,7 +62,7 @@ async def oip_server(metadata: object = None, infers: Answering = infer) -> Asyn
 @asynccontextmanager
 async def tier_of(url: str, installed: Path, kind: str = "oip", **remote: Any) -> AsyncIterator[RemoteTier]:
     told = {"kind": kind, "url": url, "timeout_seconds": 10, "retries": 0} | remote
-    chosen = Settings(remote=settings.Remote(**told), chain=settings.Chain(tier_deadline_seconds=10))
+    chosen = Settings(remote=Remote(**told), chain=settings.Chain(tier_deadline_seconds=10))
     tier = remote_tier("distilbert", chosen, LABELS, installed=installed)
     assert tier
     try:

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import random
-import threading
-import time
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 from confluent_kafka import Producer
 
 from flags.compiling import Reason
 from flags.evaluation import Context
+from infra.background import Background
 from schemas.events import Attempt, Correction, Outcome, Result, Timings
 from streams.topics import FEEDBACK, RESULTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from types import TracebackType
 
     from flags.evaluation import Snapshot
     from flags.rollouts.decision import Look
@@ -35,7 +33,7 @@ class Fate(NamedTuple):
     corrected: bool = False
 
 
-class Audience:
+class Audience(Background):
     """Publishes results beside the test, every one of another user, at a steady rate. Leaving it stops it.
 
     Args:
@@ -44,6 +42,10 @@ class Audience:
         snapshot: Returns the flags as they stand.
         fate: What becomes of an utterance, by its user's variant; called with chance to draw from.
         per_second: Utterances.
+
+    Attributes:
+        asked: The newest revision of the flags that any utterance met with.
+        treated: The newest by which anybody had the flag.
     """
 
     def __init__(
@@ -55,35 +57,23 @@ class Audience:
         fate: Callable[[str, random.Random], Fate] = lambda _variant, _chance: Fate(),
         per_second: int = 5_000,
     ) -> None:
+        super().__init__("audience")
         self.fate = fate
-        self.last_treated_at = 0.0
+        self.asked = self.treated = 0
         self._flag = flag
         self._snapshot = snapshot
         self._per_tick = max(1, int(per_second * _TICK_SECONDS))
         self._producer = Producer({"bootstrap.servers": broker, "linger.ms": 5})
         self._chance = random.Random(20_261_123)  # noqa: S311 - no secret
         self._said = 0
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     def stop(self) -> None:
         """Say nothing more, and wait until all that was said is on the log."""
-        self._stopped.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        super().stop()
         assert self._producer.flush(30) == 0
 
-    def _run(self) -> None:
-        while not self._stopped.wait(_TICK_SECONDS):
+    def run(self) -> None:
+        while not self.ending.wait(_TICK_SECONDS):
             flags = self._snapshot()
             for _ in range(self._per_tick):
                 self._say(flags)
@@ -94,8 +84,9 @@ class Audience:
         user = f"user-{self._flag}-{self._said}"
         answer = flags.evaluate(self._flag, Context(user_id=user))
         variant = str(answer.variant)
+        self.asked = flags.revision
         if answer.value is True:
-            self.last_treated_at = time.time()
+            self.treated = flags.revision
         fate = self.fate(variant, self._chance)
         utterance_id = f"{self._flag}-{self._said}"
         result = Result(

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 from confluent_kafka import Consumer, Producer
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import NewTopic
 
+from flags.admin import admin_client
 from flags.clients import follower_config
 from flags.log_reader import LogReader
 from schemas.events import Presence
@@ -76,6 +77,7 @@ class Colleague:
             started_at=self._started_at,
             publisher=self.publisher,
             new_consumer=lambda: Consumer(follower_config(topic.client)),
+            admin=topic.admin,
             topic=topic.name,
             observer=self.counts,
             every_seconds=every_seconds,
@@ -106,9 +108,9 @@ class WorkersTopic:
     def __init__(self, broker: str) -> None:
         self.name = f"workers-{uuid.uuid4().hex[:8]}"
         self.client: dict[str, Any] = {"bootstrap.servers": broker, "logger": _quiet, "reconnect.backoff.max.ms": 500}
-        admin = AdminClient({"bootstrap.servers": broker}, logger=_quiet)
+        self.admin = admin_client({"bootstrap.servers": broker, "logger": _quiet})
         topic = NewTopic(self.name, 1, 1, config={"cleanup.policy": "compact"})
-        admin.create_topics([topic])[self.name].result(20)
+        self.admin.create_topics([topic])[self.name].result(20)
 
     @asynccontextmanager
     async def colleague(self, worker_id: str, *, every_seconds: float = 0.5) -> AsyncIterator[Colleague]:

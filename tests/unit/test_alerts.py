@@ -133,10 +133,11 @@ def case(alert: str, fires: Fires | tuple[Fires, ...], *quiet: Series, base: Ser
 
 
 DEPENDENCY, UNEXPECTED = "intentstream_dependency_up", "intentstream_unexpected_errors_total"
+READ_ONLY, SINK_LAG = "intentstream_sink_read_only", "intentstream_sink_lag_seconds"
 DEAD, REFUSED = "intentstream_events_dead_lettered_total", "intentstream_flag_records_refused_total"
 STREAM, HTTP = "intentstream_end_to_end_seconds", "http_request_duration_seconds"
 CLASSIFY = 'method="POST", route="/api/v1/intents/classify"'
-TURNS = "intentstream_tier_texts_total"
+TURNS, STARTED = "intentstream_tier_texts_total", "process_start_time_seconds"
 
 CASES = (
     case("Down", Fires(one("up", "1x4 0x400"), "195s", "180s"), one("up", "1x400")),
@@ -214,15 +215,31 @@ CASES = (
         one(DEPENDENCY, "1x400", ', dependency="kafka"'),
     ),
     case(
+        "SinkReadOnly",
+        (
+            Fires(one(READ_ONLY, "1x400"), "5m", "285s"),
+            Fires(one(READ_ONLY, "1x400") | one(SINK_LAG, "301x400"), "5m", "285s"),
+        ),
+        one(READ_ONLY, "0x400"),
+    ),
+    case(
+        "SinkBehind",
+        Fires(one(READ_ONLY, "0x400") | one(SINK_LAG, "301x400"), "5m", "285s"),
+        one(READ_ONLY, "0x400") | one(SINK_LAG, "300x400"),
+        one(READ_ONLY, "0 1x400") | one(SINK_LAG, "301x400"),  # the other's, before it fires
+    ),
+    case(
         "FlagsInvalid",
         (
             Fires(one("intentstream_flags_damaged", "1x400"), "1m", "45s"),
             Fires(one("intentstream_flags_warnings", "1x400"), "1m", "45s"),
             Fires(one(REFUSED, "0x4 1x400", ', code="malformed"'), "135s", "2m"),
+            Fires(one(REFUSED, "_x40 1x400", ', code="malformed"') | one(STARTED, "100x400"), "11m", "645s"),
         ),
         one("intentstream_flags_damaged", "0x400"),
         one("intentstream_flags_warnings", "0x400"),
-        one(REFUSED, "1x400", ', code="malformed"'),
+        one(REFUSED, "1x400", ', code="malformed"') | one(STARTED, "100x400"),
+        one(REFUSED, "_x40 1x400", ', code="malformed"') | one(STARTED, "100x30 200x400"),  # met again at a start
     ),
     case(
         "FlagsStale",

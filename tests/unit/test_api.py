@@ -16,19 +16,19 @@ from health.metrics import Metrics
 from health.middleware import protect
 from models.answer import Answer
 from schemas import settings
-from schemas.errors import UnavailableError
 from schemas.problem import PROBLEM_JSON
 from streams.api import ClassifyRoute
 from streams.batcher import Batcher
 from streams.observer import StreamObserver
 from streams.results import Decision
+from streams.reviews import Reviews
+from tests.kit.outbox import Outbox
 from tests.kit.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from schemas.cloudevents import Received
-    from streams.batches import Outgoing
     from streams.publisher import Publisher
 
 Client = TestClient[web.Request, web.Application]
@@ -42,19 +42,6 @@ class Decider:
     async def decide(self, utterances: Sequence[Received]) -> list[Decision]:
         answer = Answer(intent="greeting", confidence=1.0, alternatives=(), tier="rules", tried=(), degraded=False)
         return [Decision(answer, "adaptive", "release", 0) for _ in utterances]
-
-
-class Outbox:
-    """Stands in for the publisher, which needs a broker."""
-
-    def __init__(self) -> None:
-        self.published: list[Outgoing] = []
-        self.broken = False
-
-    async def publish(self, records: Sequence[Outgoing]) -> None:
-        if self.broken:
-            raise UnavailableError("The broker did not take it.")
-        self.published += records
 
 
 @pytest.fixture
@@ -72,11 +59,13 @@ async def client(outbox: Outbox, metrics: Metrics) -> AsyncIterator[Client]:
     limits = settings.Web(max_request_bytes=2_048, max_request_seconds=0.2)
     app = web.Application(client_max_size=limits.max_request_bytes)
     protect(app, metrics, limits)
+    observer = StreamObserver(metrics)
     route = ClassifyRoute(
         batcher=Batcher(Decider(), max_waiting=10),
         publisher=cast("Publisher", outbox),
         settings=settings.Intake(),
-        observer=StreamObserver(metrics),
+        reviews=Reviews(settings.Review(sample_share=0), 0.5, observer),
+        observer=observer,
         broker_reachable=lambda: True,
     )
     app.add_routes(route.routes())

@@ -44,7 +44,7 @@ def server_that_says(status: int, body: bytes) -> Iterator[str]:
 
 
 def test_a_text_is_classified_without_any_server(tmp_path: Path) -> None:
-    ended = run_command("classify", "where is my parcel?", "--json", STATE_FOLDER=tmp_path, LOGS__LEVEL="ERROR")
+    ended = run_command("classify", "where is my order", "--json", STATE_FOLDER=tmp_path, LOGS__LEVEL="ERROR")
     assert ended.stderr == b""
     result = json.loads(ended.stdout)
     assert (result["intent"], result["tier"]) == ("order_status", "rules")

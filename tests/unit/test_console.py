@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from importlib.resources import files as package_files
 from typing import TYPE_CHECKING
 
 import pytest
 from pydantic import SecretStr
 
 from schemas.events import Attempt, Outcome
-from schemas.settings import Access, Kafka, Settings, Web
+from schemas.server_settings import Kafka
+from schemas.settings import Access, Settings, Web
 from schemas.tokens import Scope, Token
-from streams.console.files import page_files
+from streams.packed_files import PackedFiles
 from tests.kit.console import Watched, events_of, result_of, serving_console
 
 if TYPE_CHECKING:
@@ -82,7 +84,7 @@ async def test_nothing_but_the_pages_files_is_served(client: Client, path: str) 
 
 
 def test_all_of_the_page_is_small_and_asks_nobody_else() -> None:
-    files = page_files()
+    files = PackedFiles(package_files("streams.console") / "page")
     assert sum(len(file.content) for file in files.values()) <= MOST_PAGE_BYTES
     for name, file in files.items():
         addresses = set(re.findall(r"https?://[^\s\"'`]+", file.content.decode())) - {"http://www.w3.org/2000/svg"}
@@ -90,7 +92,7 @@ def test_all_of_the_page_is_small_and_asks_nobody_else() -> None:
 
 
 def test_every_file_that_the_page_names_is_there() -> None:
-    files = page_files()
+    files = PackedFiles(package_files("streams.console") / "page")
     named = {name for file in files.values() for name in re.findall(r"/console/([\w.]+\.\w+)", file.content.decode())}
     imported = {name for file in files.values() for name in re.findall(r'from "\./([\w.]+)"', file.content.decode())}
     assert (named - {"bundle.json"}) | imported <= files.keys()

@@ -14,7 +14,7 @@ from infra.embedded.broker_version import check_broker
 from infra.embedded.errors import OldBrokerError
 from infra.embedded.ports import free_port
 from schemas.errors import UnavailableError
-from schemas.settings import Kafka
+from schemas.server_settings import Kafka
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
+from models.threads import DaemonThread
 from schemas.errors import UnavailableError
 from streams.exchange import MemberFencedError
 from tests.kit.exchange_bench import ANSWERS, WAIT_SECONDS, Bench, FakeConsumer
@@ -107,6 +108,44 @@ def test_an_abort_that_times_out_is_asked_again(bench: Bench) -> None:
     assert bench.broker.calls.count("abort") == 2
     assert bench.commit(bench.fetch())
     assert bench.broker.producers == 1
+
+
+@pytest.mark.parametrize("call", ["send_offsets", "commit"])
+def test_a_producer_that_gets_no_answer_for_too_long_is_replaced_and_the_new_one_ends_its_transaction(
+    call: str,
+) -> None:
+    bench = Bench(patience_seconds=0.0)
+    bench.exchange.open()
+    bench.broker.faults[call].append(TIMED_OUT)
+    assert not bench.commit(bench.fetch())
+    assert (bench.seen.aborts, bench.broker.calls.count("abort")) == (["unanswered"], 0)
+    again = bench.fetch()
+    assert offsets(again) == (0, 9)
+    assert bench.commit(again)
+    assert (bench.broker.producers, bench.broker.calls.count("init_transactions")) == (2, 2)
+    assert (bench.broker.answers, bench.broker.committed) == (ANSWERS, 10)
+
+
+def test_a_producer_whose_abort_gets_no_answer_for_too_long_is_replaced() -> None:
+    bench = Bench(patience_seconds=0.0)
+    bench.exchange.open()
+    bench.broker.faults["commit"].append(REFUSED)
+    bench.broker.faults["abort"].append(TIMED_OUT)
+    assert not bench.commit(bench.fetch())
+    assert bench.commit(bench.fetch())
+    assert bench.broker.producers == 2
+
+
+def test_a_producer_whose_call_does_not_return_is_left_behind() -> None:
+    bench = Bench(patience_seconds=WAIT_SECONDS, new_executor=lambda: DaemonThread("transactions"))
+    returning = threading.Event()
+    bench.broker.faults["send_offsets"].append(lambda: bool(returning.wait()))
+    bench.exchange.open()
+    assert not bench.commit(bench.fetch())
+    assert bench.seen.aborts == ["unanswered"]
+    assert bench.commit(bench.fetch())
+    returning.set()
+    assert (bench.broker.producers, bench.broker.answers) == (2, ANSWERS)
 
 
 def test_a_fenced_producer_is_replaced_and_not_asked_to_abort(bench: Bench) -> None:

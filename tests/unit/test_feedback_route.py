@@ -14,33 +14,21 @@ from health.metrics import Metrics
 from health.middleware import protect
 from schemas import settings
 from schemas.access import Access
-from schemas.errors import UnavailableError
 from schemas.events import Confirmation, Correction
 from schemas.tokens import Scope, Token
 from streams.learning.feedback import decode_feedback
 from streams.learning.feedback_route import PATH, FeedbackRoute
 from streams.topics import FEEDBACK
+from tests.kit.outbox import Outbox
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator
 
-    from streams.batches import Outgoing
     from streams.publisher import Publisher
 
 Client = TestClient[web.Request, web.Application]
 SECRET = "planted-secret-of-ada"  # noqa: S105 - of nobody
 GOOD = {"utterance_id": "u1", "person_id": "ada", "intent": "refund", "text": "money back"}
-
-
-class Outbox:
-    def __init__(self) -> None:
-        self.published: list[Outgoing] = []
-        self.broken = False
-
-    async def publish(self, records: Sequence[Outgoing]) -> None:
-        if self.broken:
-            raise UnavailableError("The broker did not take it.")
-        self.published += records
 
 
 @pytest.fixture

@@ -71,3 +71,24 @@ def test_a_key_that_names_no_flag_is_a_stray_until_it_has_no_value() -> None:
     assert (refusal.code, set(fold.strays), set(fold.damaged)) == ("invalid_key", {b"../caching"}, set())
     assert fold.apply(b"../caching", None, 1) is None
     assert not fold.strays
+
+
+@pytest.mark.parametrize(
+    ("read_to", "damaged"), [(None, set()), (2, set()), (1, {"caching"}), (0, {"caching"}), (99, set())]
+)
+def test_a_good_record_mends_what_its_writer_had_read(read_to: int | None, damaged: set[str]) -> None:
+    fold = Fold()
+    fold.apply(b"caching", GARBAGE, 0)
+    fold.apply(b"caching", GARBAGE, 1)
+    assert fold.apply(b"caching", record("caching", 1), 2, read_to=read_to) is None
+    fold.settle()
+    assert set(fold.damaged) == damaged
+    assert fold.changes["caching"].enabled
+
+
+@pytest.mark.parametrize(("read_to", "strays"), [(None, set()), (1, set()), (0, {b"../caching"})])
+def test_a_stray_is_taken_away_by_who_has_read_it(read_to: int | None, strays: set[bytes]) -> None:
+    fold = Fold()
+    fold.apply(b"../caching", GARBAGE, 0)
+    assert fold.apply(b"../caching", None, 1, read_to=read_to) is None
+    assert set(fold.strays) == strays

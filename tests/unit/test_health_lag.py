@@ -32,6 +32,7 @@ def lag(progress: Progress, position: int, end: int) -> PartitionLag:
 
 def test_what_was_fetched_and_not_committed_is_behind(progress: Progress) -> None:
     progress.committed(PLACE, 40, timestamp_ms=999_500)
+    progress.fetched(PLACE, 100)
     assert lag(progress, 100, 100) == PartitionLag(messages=60, seconds=0.0, committed=40)
 
 
@@ -53,6 +54,7 @@ def test_what_came_after_a_pause_has_not_waited_since_before_it(progress: Progre
     clock.now += 3_600
     assert lag(progress, 7, 7) == PartitionLag(messages=0, seconds=0.0, committed=7)
     clock.now += 2
+    progress.fetched(PLACE, 8)
     assert lag(progress, 8, 8) == PartitionLag(messages=1, seconds=2.0, committed=7)
 
 
@@ -66,3 +68,24 @@ def test_a_partition_that_others_had_meanwhile_begins_anew(progress: Progress, c
 def test_an_end_that_is_not_known_to_have_moved_yet_is_no_debt(progress: Progress) -> None:
     progress.committed(PLACE, 12, timestamp_ms=1_000_000)
     assert lag(progress, 12, 10) == PartitionLag(messages=0, seconds=0.0, committed=12)
+
+
+def test_where_only_the_end_of_a_transaction_stands_behind_the_last_record_nothing_waits(
+    progress: Progress, clock: Clock
+) -> None:
+    progress.fetched(PLACE, 7)
+    progress.committed(PLACE, 7, timestamp_ms=1_000_000)
+    clock.now += 3_600
+    assert lag(progress, 8, 8) == PartitionLag(messages=0, seconds=0.0, committed=7)
+
+
+def test_what_was_fetched_is_behind_until_all_of_it_is_answered_however_far_the_consumer_is(
+    progress: Progress, clock: Clock
+) -> None:
+    progress.committed(PLACE, 7, timestamp_ms=1_000_000)
+    progress.fetched(PLACE, 10)
+    assert lag(progress, 11, 11) == PartitionLag(messages=4, seconds=0.0, committed=7)
+    clock.now += 2
+    assert lag(progress, 11, 11).seconds == 2
+    progress.committed(PLACE, 10, timestamp_ms=1_002_000)
+    assert lag(progress, 11, 11) == PartitionLag(messages=0, seconds=0.0, committed=10)

@@ -266,3 +266,9 @@ def test_a_policy_is_read_as_it_was_written(policy: Policy, tmp_path: Path) -> N
 
 def test_defaults_ask_for_what_the_documentation_says() -> None:
     assert (UNFITTED.sure, UNFITTED.intent, UNFITTED.out_of_scope) == (0.6, 0.25, 1.0)
+
+
+def test_a_few_texts_do_not_tell_from_where_on_a_text_is_out_of_scope() -> None:
+    few, enough = (fit_policy({RULES: said(truth, 2.0)}, truth, Targets(), {}) for truth in (truths(20), truths(2_000)))
+    assert few.tiers[RULES].out_of_scope == 1.0
+    assert enough.tiers[RULES].out_of_scope < 1.0

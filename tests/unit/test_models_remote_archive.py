@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import zipfile
@@ -17,6 +18,8 @@ from models.remote.torchserve_handler import IntentHandler
 from tests.kit.word_release import write_release
 
 LABELS = ["refund", None, "greeting"]
+THERE = sys.stdlib_module_names | {"models", "numpy", "onnxruntime", "tokenizers"}
+"""What its code may import: Python's own, its own, and what whoever runs TorchServe is told to install."""
 
 
 @pytest.fixture
@@ -59,6 +62,15 @@ def test_its_code_runs_from_the_archive_alone(release: Path, tmp_path: Path) -> 
     where, imported = done.stdout.splitlines()
     assert Path(where).parent == unpacked
     assert imported == "[]"
+
+
+def test_its_code_imports_nothing_that_a_model_server_may_lack(release: Path, tmp_path: Path) -> None:
+    write_archive(release, tmp_path / "shop.mar")
+    with zipfile.ZipFile(tmp_path / "shop.mar") as archive:
+        codes = [archive.read(name).decode() for name in archive.namelist() if name.endswith(".py")]
+    imported = {name.partition(".")[0] for code in codes for name in re.findall(r"(?m)^(?:from|import) (\S+)", code)}
+    assert "onnxruntime" in imported
+    assert imported <= THERE
 
 
 def test_a_folder_that_is_no_release_is_refused_and_leaves_nothing(release: Path, tmp_path: Path) -> None:

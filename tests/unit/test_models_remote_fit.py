@@ -12,8 +12,8 @@ from models.remote.client import ServerClient
 from models.remote.oip import OpenInferenceServer
 from models.remote.release import ServedRelease
 from models.remote.tier import RemoteTier
-from schemas import settings
 from schemas.errors import UnavailableError
+from schemas.server_settings import Remote
 from tests.kit.open_inference import (
     IDS_IN,
     INFER,
@@ -84,7 +84,7 @@ async def test_a_server_that_was_refused_is_asked_again_after_a_while(tmp_path: 
     wrong = METADATA | {"outputs": [LOGITS_OUT | {"parameters": {"labels": ["cancel"]}, "shape": [-1, -1]}]}
     async with oip_server() as server:
         server.scripts[MODEL] = in_turn(says(wrong), says(METADATA))
-        remote = settings.Remote(kind="oip", url=server.url)
+        remote = Remote(kind="oip", url=server.url)
         release = ServedRelease(tmp_path, LABELS)
         oip = OpenInferenceServer(ServerClient(remote, seconds=10), release, model="distilbert", version=None)
         tier = RemoteTier(

@@ -10,8 +10,8 @@ from pydantic import SecretStr
 
 from infra.embedded.ports import free_port
 from models.prediction import TierFailedError, TierTimeoutError
-from schemas import settings
 from schemas.errors import UnavailableError
+from schemas.server_settings import Remote
 from tests.kit.open_inference import INFER, MODEL, PLANTED, infer, infers, oip_server, tier_of
 from tests.kit.scripted_server import cut_short, in_turn, says
 
@@ -89,5 +89,5 @@ async def test_where_nobody_listens_the_reason_says_so(tmp_path: Path) -> None:
 async def test_a_token_is_sent_and_shown_nowhere(tmp_path: Path) -> None:
     async with oip_server() as server, tier_of(server.url, tmp_path, token=PLANTED) as tier:
         await tier.classify(["a refund"])
-        assert PLANTED not in repr(settings.Remote(kind="oip", url=server.url, token=SecretStr(PLANTED)))
+        assert PLANTED not in repr(Remote(kind="oip", url=server.url, token=SecretStr(PLANTED)))
     assert server.headers["Authorization"] == f"Bearer {PLANTED}"

@@ -11,7 +11,8 @@ from confluent_kafka import KafkaError, KafkaException
 
 from infra.embedded.ports import free_port
 from schemas.errors import UnavailableError
-from schemas.settings import Kafka, Settings
+from schemas.server_settings import Kafka
+from schemas.settings import Settings
 from streams.batches import ANY_PARTITION, Outgoing
 from streams.clients import MAX_RECORD_BYTES
 from streams.publisher import Publisher

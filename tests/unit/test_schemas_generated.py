@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import copy
 import json
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
-import yaml
 from click.testing import CliRunner
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # it ships no types
 
 from infra import generate
 from infra.asyncapi import OPERATIONS
+from infra.quoting import quoting_page
 from schemas.compatibility import find_breaks
 from schemas.examples import EXAMPLES
 from schemas.json_schema import SCHEMA_NAMES, event_schema
@@ -68,6 +69,16 @@ def test_a_file_that_was_changed_by_hand_is_shown_and_mended(tmp_path: Path) -> 
     assert not leftover.exists()
 
 
+def test_a_page_that_quotes_another_program_than_stands_there_is_shown_and_mended(tmp_path: Path) -> None:
+    page, program = tmp_path / "docs/producing.md", "docs/examples/python/produce.py"
+    shutil.copytree(generate.ROOT / "docs", tmp_path / "docs")
+    quoted = (generate.ROOT / program).read_text()
+    assert quoted in page.read_text()
+    page.write_text(page.read_text().replace("idempotence", "impudence"))
+    assert quoted in quoting_page(tmp_path, "docs/producing.md")
+    assert any(fault.startswith("docs/producing.md: differs") for fault in generate.differences(tmp_path))
+
+
 def test_the_check_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(generate, "differences", lambda: ["docs/settings.md: differs from the code"])
     checked = CliRunner().invoke(generate.main, ["--check"])
@@ -83,8 +94,8 @@ def test_every_topic_of_events_has_an_operation_for_each_of_them() -> None:
 
 
 def test_every_reference_in_the_asyncapi_document_leads_somewhere() -> None:
-    text = generate.generated_files()[generate.GENERATED / "asyncapi.yaml"]
-    document = yaml.safe_load(text)
+    text = generate.generated_files()[generate.GENERATED / "asyncapi.json"]
+    document = json.loads(text)
     for reference in _references(document):
         if reference.startswith("#/"):
             place = document

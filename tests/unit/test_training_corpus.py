@@ -61,6 +61,14 @@ def test_without_a_val_file_a_tenth_of_each_intent_is_held_out_and_not_learnt(tm
     assert read_corpus(CATALOGUE, tmp_path).validation.texts == corpus.validation.texts
 
 
+def test_the_same_texts_are_held_out_in_whatever_order_they_come(tmp_path: Path) -> None:
+    lines = [*many("order_status", 48), *many("refund", 18)]
+    write(tmp_path / "train.jsonl", *lines)
+    held_out = set(read_corpus(CATALOGUE, tmp_path).validation.texts)
+    write(tmp_path / "train.jsonl", *lines[::-1])
+    assert set(read_corpus(CATALOGUE, tmp_path).validation.texts) == held_out
+
+
 def test_what_it_is_judged_by_is_not_learnt_though_the_catalogue_says_it(tmp_path: Path) -> None:
     write(tmp_path / "train.jsonl", *many("refund", 3))
     write(tmp_path / "val.jsonl", ("Where is my parcel", "order_status"))

@@ -59,7 +59,8 @@ class Trial:
         recipe: Recipe = RECIPE,
         seed: int = 0,
         kill_at: int | None = None,
-        validation: tuple[int, ...] = (0, 0, 1, 1, 2, 2),
+        validation: tuple[int, ...] | None = (0, 0, 1, 1, 2, 2),
+        epochs: int | None = None,
     ) -> tuple[dict[str, Any], Outcome, Any]:
         """Return the weights, the outcome and the network; every step is followed by a checkpoint."""
         made = base_network(str(self._base), ("order", "refund", "music"), seed=seed, folder=self._folder)
@@ -73,8 +74,9 @@ class Trial:
         outcome = FineTuning(
             made.network,
             Labelled(tokens, TRUTH),
-            Labelled(tokens, np.array(validation, np.intp)),
+            None if validation is None else Labelled(tokens, np.array(validation, np.intp)),
             recipe,
+            epochs=epochs,
             seed=seed,
             device=CPU,
             folder=self._folder,
@@ -110,7 +112,7 @@ def test_each_step_is_told_with_loss_accuracy_and_the_time_left(base: Path, tmp_
     trial.run()
     assert [seen.step for seen in trial.seen] == list(range(1, trial.seen[-1].step + 1))
     assert all(seen.loss > 0 and 0 <= seen.accuracy <= 1 for seen in trial.seen)
-    assert all(0 <= seen.validation_accuracy <= 1 for seen in trial.seen)
+    assert all(seen.validation_accuracy is not None and 0 <= seen.validation_accuracy <= 1 for seen in trial.seen)
     assert trial.seen[0].seconds_left > trial.seen[-1].seconds_left
     assert [seen.epoch for seen in trial.seen[:4]] == [1, 1, 1, 2]
 
@@ -169,6 +171,22 @@ def test_it_stops_when_validation_gets_no_better(base: Path, tmp_path: Path) -> 
     _, outcome, _ = Trial(base, tmp_path).run(recipe=recipe, validation=(1, 1, 2, 2, 0, 0))
     assert outcome.epochs == outcome.best_epoch + 2
     assert outcome.epochs < 50
+
+
+def test_with_nothing_to_judge_by_it_goes_as_far_as_it_is_told_and_keeps_that(base: Path, tmp_path: Path) -> None:
+    for place in ("alone", "judged"):
+        (tmp_path / place).mkdir()
+    alone = Trial(base, tmp_path / "alone")
+    weights, outcome, _ = alone.run(validation=None, epochs=2)
+    assert (outcome.best_epoch, outcome.epochs, len(alone.seen)) == (2, 2, 6)
+    assert {seen.validation_accuracy for seen in alone.seen} == {None}
+    assert alone.seen[-1].seconds_left == 0
+    judged = Trial(base, tmp_path / "judged")
+    with pytest.raises(KilledError):
+        judged.run(kill_at=6)
+    # The rates are those of the whole recipe: the same steps were taken.
+    assert [seen.loss for seen in judged.seen] == [seen.loss for seen in alone.seen]
+    assert_equal(alone.run(validation=None, epochs=2)[0], weights)
 
 
 def test_the_rates_rise_over_the_warm_up_and_fall_to_nothing() -> None:

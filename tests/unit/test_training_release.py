@@ -12,8 +12,18 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from models.calibration import softmax
 from models.catalogue import load_catalogue
-from models.distilbert import BLEND_FILE, FP32_FILE, GOLDEN_FILE, LABELS_FILE, TIER_FILE, DistilbertModel, open_session
+from models.distilbert import (
+    BLEND_FILE,
+    FP32_FILE,
+    GOLDEN_FILE,
+    HELD_OUT_FILE,
+    LABELS_FILE,
+    TIER_FILE,
+    DistilbertModel,
+    open_session,
+)
 from models.labels import Labels
 from models.policy import TierPolicy
 from models.release import make_release, read_release
@@ -62,7 +72,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A state folder with a release, and the catalogue it is for."""
     folder = tmp_path_factory.mktemp("trained")
     (folder / "catalogue.yaml").write_text(CATALOGUE)
-    for name in ("data", "base", "work"):
+    for name in ("data", "base"):
         (folder / name).mkdir()
     write_tiny_base(folder / "base")
     for name, chosen in (("train", slice(0, 3)), ("val", slice(2, 3)), ("test", slice(3, 4))):
@@ -75,18 +85,26 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ]
         lines = [json.dumps({"text": text, "intent": intent}) for text, intent in texts]
         (folder / "data" / f"{name}.jsonl").write_text("\n".join(lines))
-    catalogue = load_catalogue(folder / "catalogue.yaml")
+    make(folder, folder / "state" / "models" / "distilbert")
+    return folder
+
+
+def make(trained: Path, release: Path, *, refit: bool = True) -> Path:
+    """Train, and return the release."""
+    catalogue = load_catalogue(trained / "catalogue.yaml")
     training = Training(
         catalogue,
-        read_corpus(catalogue, folder / "data"),
-        base=str(folder / "base"),
-        recipe=Recipe(epochs=2, learning_rate=2e-3),
+        read_corpus(catalogue, trained / "data"),
+        base=str(trained / "base"),
+        recipe=Recipe(epochs=2, learning_rate=2e-3, refit=refit),
         seed=3,
         threads=1,
         observe=lambda _: None,
     )
-    make_release(folder / "state" / "models" / "distilbert", lambda made: training.write(made, folder / "work", print))
-    return folder
+    work = trained / f"work-{release.name}"
+    work.mkdir()
+    make_release(release, lambda made: training.write(made, work, lambda _: None))
+    return release
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +137,35 @@ def test_it_says_from_what_probability_on_a_text_is_out_of_scope(release: Path) 
     assert 0 < tier.out_of_scope < 1
     assert 0.5 < tier.accuracy <= 1
     assert TIER_FILE in read_release(release).files
+
+
+def test_thresholds_are_fitted_to_what_it_said_before_it_learnt_the_validation_texts(
+    trained: Path, release: Path
+) -> None:
+    corpus = read_corpus(load_catalogue(trained / "catalogue.yaml"), trained / "data")
+    served = DistilbertModel(release, LABELS, threads=1)
+    stand_in = served.stand_in()
+    held_out, others = corpus.validation.texts[:20], ["a text of nobody's", "another"]
+    said = stand_in.predict([*others[:1], *held_out, *others[1:]])
+    np.testing.assert_allclose(said[[0, -1]], served.predict(others), atol=1e-6)
+    assert not np.array_equal(said[1:-1], served.predict(held_out))  # its twin's
+    assert HELD_OUT_FILE in read_release(release).files
+
+
+def test_it_learns_the_validation_texts_in_the_end_unless_it_is_told_not_to(trained: Path, release: Path) -> None:
+    corpus = read_corpus(load_catalogue(trained / "catalogue.yaml"), trained / "data")
+    assert set(corpus.validation.texts) <= set(corpus.all_but_test.texts)
+    assert corpus.test is not None
+    assert set(corpus.test.texts).isdisjoint(corpus.all_but_test.texts)
+    plain = make(trained, trained / "plain", refit=False)
+    assert not (plain / HELD_OUT_FILE).exists()
+    likely = []
+    for folder in (plain, release):
+        logits = open_session(folder, threads=1).run(corpus.validation.texts)
+        likely.append(softmax(logits)[np.arange(len(logits)), corpus.validation.truth].mean())
+    assert likely[0] < likely[1]
+    model = DistilbertModel(plain, LABELS, threads=1)
+    assert model.stand_in() is model
 
 
 def test_its_logits_are_those_of_transformers(release: Path) -> None:

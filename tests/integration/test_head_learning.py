@@ -1,0 +1,113 @@
+"""Corrections become a release: made by the elected worker, judged, announced, served, explained, taken back."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from schemas.server_settings import Kafka
+from schemas.settings import Settings
+from streams.reader import TopicReader
+from streams.topics import CORRECTIONS_AUDIT
+from tests.kit.brokers import create_our_topics, running_broker
+from tests.kit.command import run_command
+from tests.kit.load import publish, utterances
+from tests.kit.waiting import wait_until
+from tests.kit.worker import WorkerProcess
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+SHOP = """
+name: shop
+intents:
+  - name: order_status
+    examples: [where is my parcel, track my order, when will it come, has my order shipped, did you send it]
+  - name: gift_wrapping
+    examples: [please wrap it as a gift, can i have gift paper, wrap it for a birthday, put a ribbon around it]
+  - name: opening_hours
+    examples: [when do you open, are you open on sunday, what are your hours, how late can i come]
+"""
+DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+ENOUGH = 14
+CORRECTIONS = [
+    *(f"is somebody wrapping gifts on {day}" for day in DAYS),
+    *(f"gift paper and ribbon desk {day} evening" for day in DAYS),
+]
+TRAFFIC = 30
+
+
+class Shop:
+    """A worker that learns, and what it says of that."""
+
+    def __init__(self, worker: WorkerProcess, broker: str, catalogue: Path) -> None:
+        self.worker = worker
+        self._broker = broker
+        self._catalogue = catalogue
+
+    def correct(self, texts: list[str], intent: str) -> None:
+        for number, text in enumerate(texts):
+            said = {"utterance_id": f"u{number}", "person_id": f"p{number}", "text": text, "intent": intent}
+            assert self.worker.post("/api/v1/feedback", said)[0] == 201
+
+    def challenges(self) -> list[Any]:
+        """Return what the audit says of heads."""
+        settings = Settings(kafka=Kafka(bootstrap_servers=self._broker))
+        with TopicReader(settings, [CORRECTIONS_AUDIT], start="beginning") as reader:
+            values = [json.loads(record.value() or b"") for record in reader.read_to_end()]
+        return [value for value in values if "champion" in value]
+
+    def models(self, *arguments: str) -> Any:
+        done = run_command(
+            "models", *arguments, "--json", KAFKA__BOOTSTRAP_SERVERS=self._broker, MODELS__CATALOGUE=self._catalogue
+        )
+        assert done.returncode == 0, done.stderr.decode()
+        return json.loads(done.stdout)
+
+    def wait_until_serving(self, part: str) -> None:
+        wait_until(lambda: part in self._release, f"{part} serves", also=lambda: self.worker.log[-6_000:])
+
+    @property
+    def _release(self) -> str:
+        release: str = json.loads(self.worker.get("/health") or "{}").get("releaseId", "")
+        return release
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[Shop]:
+    (tmp_path / "shop.yaml").write_text(SHOP, "utf-8")
+    with running_broker(tmp_path / "kafka") as server:
+        create_our_topics(server.endpoint, 2)
+        publish(server.endpoint, utterances(TRAFFIC, texts=CORRECTIONS))
+        worker = WorkerProcess(
+            server.endpoint,
+            state_folder=tmp_path / "worker",
+            log_file=tmp_path / "worker.log",
+            MODELS__CATALOGUE=tmp_path / "shop.yaml",
+            MODELS__STORE=tmp_path / "store",
+            LEARNING__RETRAIN_AFTER=ENOUGH,
+        )
+        with worker:
+            worker.wait_until_ready()
+            yield Shop(worker, server.endpoint, tmp_path / "shop.yaml")
+
+
+def test_what_corrections_teach_is_released_once_it_is_better_and_can_be_taken_back(shop: Shop) -> None:
+    shop.correct(CORRECTIONS[: ENOUGH - 1], "opening_hours")
+    wait_until(lambda: shop.worker.metric("intentstream_corrections_revision") == ENOUGH - 1, "all but one are learnt")
+    assert shop.challenges() == []
+    shop.correct(CORRECTIONS[ENOUGH - 1 :], "opening_hours")
+    wait_until(lambda: bool(shop.challenges()), "the audit tells of a head", also=lambda: shop.worker.log[-6_000:])
+    [challenge] = shop.challenges()
+    assert challenge["code"] == "better", challenge["reason"]
+    assert (challenge["corrections"], challenge["lessons"], challenge["traffic"]) == (ENOUGH, ENOUGH, TRAFFIC)
+    assert challenge["challenger"] > challenge["champion"]
+    shop.wait_until_serving(f"+zero_shot.{challenge['release']}")
+    assert shop.worker.metric("intentstream_head_challenges_total") == 1
+    assert shop.models("list")["serving"]["zero_shot"]["changed_by"] == "learner"
+    untaught = shop.models("rollback", "zero_shot", "--reason", "to see it go back")["release"]
+    shop.wait_until_serving(f"+zero_shot.{untaught}")
+    assert len(shop.challenges()) == 1  # and the same is not made again of the same

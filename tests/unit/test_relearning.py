@@ -1,0 +1,47 @@
+"""A challenger takes the champion's place only where that is better beyond noise, and costs no intent its place."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from models.training.relearning import Contest, exceeds_by_chance, judge
+
+INTENTS, EACH = 10, 20
+
+
+def contest(
+    *, won: int = 0, lost: int = 0, lost_of_one: int = 0, lost_of_catalogue: int = 0, corrected: int = 100
+) -> Contest:
+    """Let a champion and a challenger that are alike differ in so many texts; the first ones are corrections."""
+    truth = np.tile(np.arange(INTENTS), EACH)
+    champion, challenger = np.ones(len(truth), np.bool_), np.ones(len(truth), np.bool_)
+    champion[np.flatnonzero(truth)[:won]] = False
+    challenger[corrected - lost : corrected] = False
+    challenger[np.flatnonzero(truth == 0)[EACH - lost_of_one :]] = False
+    challenger[len(truth) - lost_of_catalogue :] = False
+    return judge(champion, challenger, truth, np.arange(len(truth)) < corrected)
+
+
+def test_the_test_of_paired_answers_is_exact() -> None:
+    wins, losses = np.arange(6) < 5, np.arange(6) >= 5
+    assert exceeds_by_chance(wins, losses) == pytest.approx((6 + 1) / 2**6)
+    assert exceeds_by_chance(losses & wins, wins & losses) == 1
+
+
+def test_what_gains_more_than_chance_would_is_promoted() -> None:
+    found = contest(won=12, lost=2)
+    assert (found.promoted, found.texts, found.champion, found.challenger) == (True, 200, 188, 198)
+
+
+def test_what_chance_could_have_done_is_not() -> None:
+    assert contest(won=5, lost=3).code == "no_better"
+    assert contest().code == "no_better"
+
+
+def test_what_is_better_on_corrections_and_worse_on_the_catalogue_is_not() -> None:
+    assert contest(won=60, lost_of_catalogue=8).code == "worse_elsewhere"
+
+
+def test_what_loses_an_intent_is_not_however_good_it_is_at_the_others() -> None:
+    assert contest(won=90, lost_of_one=12, corrected=INTENTS * EACH).code == "intent_collapses"
