@@ -9,7 +9,7 @@ MAKEFLAGS += --no-print-directory
 BIN := .venv/bin
 STEP := infra/step.sh
 
-.PHONY: help run test test-steps test-train check format generate install install-dev install-prometheus install-servers install-train clean
+.PHONY: help run test test-steps test-train chaos audit check format generate install install-dev install-prometheus install-secure-servers install-servers install-train sbom clean
 
 help: ## Show these lines
 	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -30,12 +30,22 @@ test-train: ## Test fine-tuning, with torch
 	@$(STEP) "Installing torch" $(MAKE) install-train
 	@$(STEP) "Tests of fine-tuning" .venv-train/bin/pytest -m train $(PYTEST_ARGS)
 
+chaos: ## Break everything on purpose and check every promise; FAULTS and SEED say how often and in which order
+	@$(STEP) "Installing what serving needs" $(MAKE) install
+	@$(BIN)/intentstream chaos --faults $(or $(FAULTS),30) $(if $(SEED),--seed $(SEED))
+
 check: ## Lint, formatting, types, arrows of import, generated files
 	@$(STEP) "Lint" $(BIN)/ruff check --quiet
 	@$(STEP) "Formatting" $(BIN)/ruff format --check --quiet
 	@$(STEP) "Types" $(BIN)/mypy
 	@$(STEP) "Arrows of import" $(BIN)/lint-imports
 	@$(STEP) "Generated files" $(BIN)/python -m infra.generate --check
+
+audit: ## Ask whether a vulnerability is known of anything that serving installs (OSV; AUDIT_SERVICE_URL for another)
+	@infra/supply_chain.sh audit
+
+sbom: ## Write what serving is made of to dist/sbom.cdx.json (CycloneDX, from uv.lock)
+	@infra/supply_chain.sh sbom dist/sbom.cdx.json
 
 format: ## Format the code and mend what can be mended
 	@$(BIN)/ruff check --fix
@@ -52,6 +62,9 @@ install-dev: ## Install what the checks and tests need, too
 
 install-prometheus: ## Bring Prometheus and promtool, which the tests of alerts ask (Debian's package, 20 MB)
 	@infra/prometheus/bring.sh
+
+install-secure-servers: ## Bring a Redis and a Postgres that know TLS, which its tests ask (Debian's packages, 20 MB)
+	@tests/servers/bring_secure.sh
 
 install-servers: ## Install the real model servers that some tests ask, apart from all else (torch: several GB)
 	@infra/install.sh --project tests/servers/mlserver
