@@ -159,10 +159,10 @@ class Intake(Service):
         self._commit.add_done_callback(self._committed)
 
     def _take_answered(self) -> list[tuple[Batch, Iterable[Outgoing]]]:
-        """Take the oldest batch and those after it that may be committed with it: same epoch, not too many records."""
+        """Take the oldest batch and those after it that may be committed with it: no gap, not too many records."""
         taken = [self._answered.popleft()]
-        epoch, records = taken[0][0].epoch, len(taken[0][0].records)
-        while self._answered and self._answered[0][0].epoch == epoch:
+        records = len(taken[0][0].records)
+        while self._answered and _follows(taken[-1][0], self._answered[0][0]):
             records += len(self._answered[0][0].records)
             if records > self._settings.max_batch_records:
                 break
@@ -225,3 +225,8 @@ class Intake(Service):
             else:
                 return True
         return False
+
+
+def _follows(before: Batch, after: Batch) -> bool:
+    """Return whether one was fetched right after the other; where a batch is missing, the exchange must find out."""
+    return (after.epoch, after.number) == (before.epoch, before.number + 1)

@@ -100,6 +100,15 @@ async def test_batches_of_two_epochs_are_never_committed_together(exchange: Held
     assert [(number, count) for number, count, _ in exchange.committed] == [(0, 1), (1, 1), (0, 1)]
 
 
+async def test_what_follows_a_batch_that_never_came_begins_a_transaction_of_its_own(
+    exchange: HeldExchange, intake: Intake
+) -> None:
+    for number in (0, 1, 3, 4):
+        await intake.answer(batch(number), answer)
+    await all_committed(exchange, intake, 3)
+    assert [(number, count) for number, count, _ in exchange.committed] == [(0, 1), (1, 1), (3, 2)]
+
+
 async def test_no_transaction_grows_beyond_the_largest_batch(exchange: HeldExchange, intake: Intake) -> None:
     for number in range(3):
         await intake.answer(batch(number, records=4), answer)
