@@ -38,6 +38,8 @@ class Mortal(ABC):
     """A process that is killed and frozen, and started again."""
 
     process: subprocess.Popen[bytes]
+    _log: Path
+    """What its present life had to say."""
 
     @abstractmethod
     def start(self) -> None:
@@ -56,6 +58,16 @@ class Mortal(ABC):
     def stop(self) -> None:
         self.process.kill()
         self.process.wait()
+
+    def ended_well(self) -> bool:
+        """Return whether it has come to its end by itself, and see that it did not fail."""
+        code = self.process.poll()
+        assert code in (None, 0), f"{self.process.args!r} ended with {code}:\n{self.complaints()}"
+        return code == 0
+
+    def complaints(self) -> str:
+        """Return the last of what its present life had to say."""
+        return self._log.read_text()[-2000:]
 
 
 class WriterProcess(Mortal):
@@ -78,7 +90,8 @@ class WriterProcess(Mortal):
             self._topics.group,
         ]
         command = [sys.executable, "-m", "tests.kit.flag_writer", *places, life, str(left)]
-        with (self._folder / life).open("wb") as out, (self._folder.parent / f"{life}.log").open("wb") as log:
+        self._log = self._folder.parent / f"{life}.log"
+        with (self._folder / life).open("wb") as out, self._log.open("wb") as log:
             self.process = subprocess.Popen(command, stdout=out, stderr=log)
 
     def promised(self) -> list[tuple[int, str]]:
@@ -104,9 +117,10 @@ class FollowerProcess(Mortal):
         self._lives += 1
         self._shown = self._folder / f"{self._name}.{self._lives}"
         places = [self._topics.client["bootstrap.servers"], self._topics.changelog, f"{self._folder / self._name}.json"]
-        with self._shown.open("wb") as out:
+        self._log = self._folder.parent / f"{self._name}.{self._lives}.log"
+        with self._shown.open("wb") as out, self._log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "tests.kit.flag_follower", *places], stdout=out, stderr=subprocess.DEVNULL
+                [sys.executable, "-m", "tests.kit.flag_follower", *places], stdout=out, stderr=log
             )
 
     def shown(self) -> list[tuple[str, str]]:
@@ -120,8 +134,18 @@ class FollowerProcess(Mortal):
         return shown[-1][0] if shown else ""
 
 
+def complaints(mortals: Sequence[Mortal]) -> str:
+    return "\n".join(f"{mortal.process.args!r}:\n{mortal.complaints()}" for mortal in mortals)
+
+
 def written(writers: Sequence[WriterProcess]) -> int:
     return sum(len(writer.promised()) for writer in writers)
+
+
+def have_written(writers: Sequence[WriterProcess], changes: int) -> bool:
+    for writer in writers:
+        writer.ended_well()
+    return written(writers) >= changes
 
 
 def audited(topics: FlagTopics) -> list[FlagChange]:
@@ -145,10 +169,16 @@ def test_nothing_is_lost_reordered_or_twice_whoever_dies(tmp_path: Path) -> None
     with running_broker(tmp_path / "broker") as broker, FlagTopics(broker.endpoint, tmp_path) as topics:
         followers = [FollowerProcess(topics, folder, f"follower-{number}") for number in range(FOLLOWERS)]
         writers = [WriterProcess(topics, folder, f"writer-{number}") for number in range(WRITERS)]
+        mortals: list[Mortal] = [*writers, *followers]
         try:
             for fault in range(FAULTS):
                 step = (fault + 1) * WRITERS * CHANGES // (FAULTS + 2)
-                wait_until(lambda: written(writers) >= step, "they go on", seconds=LONGEST_SECONDS)  # noqa: B023 - waited for here
+                wait_until(
+                    lambda: have_written(writers, step),  # noqa: B023 - waited for here
+                    "they go on",
+                    seconds=LONGEST_SECONDS,
+                    also=lambda: complaints(mortals),
+                )
                 victim: Mortal = dice.choice(writers) if fault % 2 else dice.choice(followers)
                 if fault % 4 == 3:
                     broker.stop()
@@ -156,13 +186,20 @@ def test_nothing_is_lost_reordered_or_twice_whoever_dies(tmp_path: Path) -> None
                 else:
                     (victim.freeze if fault // 2 % 2 else victim.kill_and_start_again)()
             wait_until(
-                lambda: all(each.process.poll() == 0 for each in writers), "all are done", seconds=LONGEST_SECONDS
+                lambda: all(each.ended_well() for each in writers),
+                "all are done",
+                seconds=LONGEST_SECONDS,
+                also=lambda: complaints(mortals),
             )
             last = str(max(change.revision for change in audited(topics)))
             for follower in followers:
-                wait_until(lambda: follower.reached() == last, "it has read everything")  # noqa: B023 - likewise
+                wait_until(
+                    lambda: follower.reached() == last,  # noqa: B023 - likewise
+                    f"it has read everything, to revision {last}",
+                    also=lambda: f"{follower.reached()}\n{complaints([follower])}",  # noqa: B023 - likewise
+                )
         finally:
-            for mortal in [*writers, *followers]:
+            for mortal in mortals:
                 mortal.stop()
 
         history = audited(topics)
