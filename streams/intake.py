@@ -1,8 +1,9 @@
 """The Faust service that feeds an agent with batches and commits what the agent answers.
 
-It owns the two threads on which the exchange may block, so that the event loop never does. While one transaction is
-under way, the next batches are fetched and answered; they become the next transaction together. A full channel, and
-too many records waiting to be committed, are the backpressure.
+It owns the two threads on which the exchange may block, so that the event loop never does. A batch is fetched when the
+agent is free for it, so that it holds all that has come by then; ahead of that only while batches are full. While one
+transaction is under way, the next batches are fetched and answered; they become the next transaction together. A full
+channel, and too many records waiting to be committed, are the backpressure.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
+from contextlib import suppress
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -37,6 +39,9 @@ _log = structlog.get_logger(__name__)
 
 _IDLE_SECONDS = 0.1
 """How long a fetch waits for a first record, and so how soon a stop is noticed."""
+
+_AGENT_SECONDS = 1.0
+"""How long the next fetch waits for an agent at work: the group must hear of us, and a batch may never come back."""
 
 _CLOSE_SECONDS = 2.0
 _LISTENER_SECONDS = 0.01
@@ -90,6 +95,8 @@ class Intake(Service):
         self._answered: deque[tuple[Batch, Iterable[Outgoing]]] = deque()
         self._commit: asyncio.Future[bool] | None = None
         self._fetched: asyncio.Task[None] | None = None
+        self._wanted = asyncio.Event()
+        self._wanted.set()
         self._joined = False
         self._lag_due = 0.0
 
@@ -110,12 +117,14 @@ class Intake(Service):
             self._observer.unexpected("answer")
             _log.error("intake_batch_given_up", records=len(batch.records), **describe_fault(error))
             await self.sleep(_GIVEN_UP_SECONDS)
+            self._wanted.set()
             return
         self._pace.observe(len(batch.records), time.monotonic() - begun)
         self._answered.append((batch, outgoing))
         self._commit_answered()
         while self._commit is not None and self._records_waiting() >= self._settings.max_batch_records:
             await asyncio.wait([self._commit])
+        self._wanted.set()
 
     async def on_start(self) -> None:
         """Begin to fetch, beside everything else that starts: the broker may be away."""
@@ -127,6 +136,7 @@ class Intake(Service):
         deadline = time.monotonic() + self._settings.drain_seconds
         if not self._joined:
             self._exchange.stop()  # nothing is in flight yet
+        self._wanted.set()
         await self._fetching_ended(deadline)
         drained = await loop.run_in_executor(None, self._exchange.drain, max(0.0, deadline - time.monotonic()))
         self._exchange.stop()
@@ -186,9 +196,14 @@ class Intake(Service):
                 return
             self._joined = True
             while not self.should_stop:
-                batch = await loop.run_in_executor(self._fetching, self._fetch)
-                if batch is not None:
-                    await self._deliver(batch)
+                limit = self._pace.limit
+                batch = await loop.run_in_executor(self._fetching, self._fetch, limit)
+                if batch is None:
+                    continue
+                if len(batch.records) < limit:
+                    self._wanted.clear()
+                await self._deliver(batch)
+                await self._until_wanted()
         except MemberFencedError as error:
             await self.crash(error)
         except Exception as error:  # noqa: BLE001 - the fetch's guard: without it a bug would be a stalled worker
@@ -202,8 +217,12 @@ class Intake(Service):
             await self.sleep(_LISTENER_SECONDS)
         await self._channel.put(batch)  # type: ignore[arg-type]  # a channel takes any value; Faust types only events
 
-    def _fetch(self) -> Batch | None:
-        batch = self._exchange.fetch(self._pace.limit, _IDLE_SECONDS)
+    async def _until_wanted(self) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._wanted.wait(), _AGENT_SECONDS)
+
+    def _fetch(self, limit: int) -> Batch | None:
+        batch = self._exchange.fetch(limit, _IDLE_SECONDS)
         now = time.monotonic()
         if now >= self._lag_due:
             self._lag_due = now + _LAG_EVERY_SECONDS

@@ -37,6 +37,32 @@ class HeldExchange:
         self.given_up.append(batch.number)
 
 
+class Stream:
+    """An exchange from which batches of a size can be fetched, as many as are wanted."""
+
+    def __init__(self, records: int) -> None:
+        self._records = records
+        self.fetched: list[Batch] = []
+
+    def open(self) -> None: ...
+
+    def fetch(self, _limit: int, _idle_seconds: float) -> Batch:
+        self.fetched.append(batch(len(self.fetched), records=self._records))
+        return self.fetched[-1]
+
+    def lag(self) -> dict[tuple[str, int], PartitionLag]:
+        return {}
+
+    def commit(self, _batch: Batch, _answers: Iterable[Outgoing]) -> bool:
+        return True
+
+
+class Channel(asyncio.Queue[Batch]):
+    """As Faust's, of one batch, with somebody who listens."""
+
+    subscriber_count = 1
+
+
 class Counted(list[str]):
     """An observer that remembers which guards caught something."""
 
@@ -58,13 +84,22 @@ def exchange() -> HeldExchange:
 
 @pytest.fixture
 async def intake(exchange: HeldExchange, counted: Counted) -> Intake:
+    return new_intake(exchange, None, counted)
+
+
+def new_intake(exchange: object, channel: object, counted: Counted) -> Intake:
     return Intake(
         exchange=cast("Any", exchange),
-        channel=cast("Any", None),
+        channel=cast("Any", channel),
         settings=IntakeSettings(max_batch_records=MAX_RECORDS),
         prepare=lambda: None,
         observer=counted,
     )
+
+
+def end(intake: Intake) -> None:
+    assert intake._fetched is not None
+    intake._fetched.cancel()
 
 
 def batch(number: int, *, records: int = 2, epoch: int = 0) -> Batch:
@@ -151,3 +186,32 @@ def test_joined_batches_hold_all_records_in_order_and_count_as_many_fetches() ->
     joined = join([join([first, second]), third])
     assert (joined.number, joined.count, joined.epoch) == (4, 3, 0)
     assert joined.records == [*first.records, *second.records, *third.records]
+
+
+@pytest.mark.parametrize(
+    ("records", "fetched"), [(MAX_RECORDS - 1, 1), (MAX_RECORDS, 3)], ids=["not full", "full, and so more has come"]
+)
+async def test_while_the_agent_is_at_work_more_is_fetched_only_behind_full_batches(
+    counted: Counted, records: int, fetched: int
+) -> None:
+    stream, channel = Stream(records), Channel(1)
+    intake = new_intake(stream, channel, counted)
+    await intake.on_start()
+    at_work = await channel.get()
+    await asyncio.sleep(0.1)
+    assert len(stream.fetched) == fetched  # one at work, one in the channel, one before it
+    await intake.answer(at_work, answer)
+    assert (await asyncio.wait_for(channel.get(), 10)).number == 1
+    end(intake)
+
+
+async def test_an_agent_that_does_not_come_back_does_not_keep_the_intake_from_fetching(
+    counted: Counted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streams.intake._AGENT_SECONDS", 0.01)
+    stream, channel = Stream(1), Channel(1)
+    intake = new_intake(stream, channel, counted)
+    await intake.on_start()
+    await channel.get()
+    assert (await asyncio.wait_for(channel.get(), 10)).number == 1
+    end(intake)
