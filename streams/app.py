@@ -64,7 +64,7 @@ from streams.release_acts import ReleaseActs
 from streams.release_routes import ReleaseRoutes
 from streams.releases import Releases
 from streams.reviews import Reviews
-from streams.services import Checks, Codec, Models
+from streams.services import Checks, Codec, Models, Side
 from streams.side_loop import SideDecider, SideLoop
 from streams.sink.parts import SinkParts
 from streams.topics import UTTERANCES, apply_topics
@@ -180,7 +180,8 @@ class Worker:
     def _add_services(self) -> None:
         settings = self._settings
         self.app.before_agents += [
-            self._flags.workers,  # first, and so last to stop: what still decides is still there
+            Side(self._side),  # first, and so last to stop: others' parts live there
+            self._flags.workers,  # before all else that may stop: what still decides is still there
             *([] if self._tracing is None else [LastSpans(self._tracing)]),
             WebServer(self._web_application(), settings.web),
             Checks(self._checks),

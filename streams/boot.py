@@ -69,12 +69,23 @@ async def serve(app: StreamApp) -> None:
         loop.add_signal_handler(number, stop.set)
     app.in_worker = True
     try:
-        starting = asyncio.create_task(app.start())
-        stopped = asyncio.create_task(app.wait_for_stopped(stop))
-        await asyncio.wait({starting, stopped}, return_when=asyncio.FIRST_EXCEPTION)  # a start that failed: no crash
-        stopped.cancel()
-        await starting
+        await _start_and_wait(app, stop)
     finally:
         await app.stop()
     if app.crash_reason is not None:
         raise app.crash_reason
+
+
+async def _start_and_wait(app: StreamApp, stop: Event) -> None:
+    """Return once the app is to stop; a start that is still under way then is given up: models may take minutes."""
+    starting = asyncio.create_task(app.start())
+    stopped = asyncio.create_task(app.wait_for_stopped(stop))
+    try:
+        await asyncio.wait({starting, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        if starting.done():
+            await starting  # one that failed is no crash of the app, and says so here alone
+            await stopped
+    finally:
+        starting.cancel()
+        stopped.cancel()
+        await asyncio.gather(starting, stopped, return_exceptions=True)

@@ -72,12 +72,28 @@ class Rollouts(Service):
         await asyncio.to_thread(self._runner.stop)
 
 
+class Side(Service):
+    """The loop on which is decided: it runs from its making, and ends after all that runs on it.
+
+    Args:
+        loop: It.
+    """
+
+    def __init__(self, loop: SideLoop, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._side = loop
+
+    async def on_stop(self) -> None:
+        """End the loop."""
+        self._side.stop()
+
+
 class Models(Service):
     """The classifier: started once its rules can answer; its other tiers join later.
 
     Args:
         serving: What answers.
-        loop: Where it lives; stopped with it.
+        loop: Where it lives.
         metrics: Which show it.
 
     Attributes:
@@ -109,7 +125,6 @@ class Models(Service):
             self._settling.cancel()
             await asyncio.gather(self._settling, return_exceptions=True)
         await self._side.run(self._serving.current.close())
-        self._side.stop()
 
     async def _settle(self) -> None:
         # Where another release takes over meanwhile, this one's loading is cancelled, and that one is loaded.

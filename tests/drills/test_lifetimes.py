@@ -65,6 +65,16 @@ def test_a_worker_told_to_stop_under_load_ends_soon_and_loses_nothing(
     show(f"{count} utterances, 3 stops under load: {account}; longest stop {max(took):.1f} s")
 
 
+def test_a_worker_told_to_stop_while_its_first_models_are_trained_leaves_at_once(
+    broker: EmbeddedServer, tmp_path: Path
+) -> None:
+    with WorkerProcess(broker.endpoint, state_folder=tmp_path / "empty", log_file=tmp_path / "log") as worker:
+        worker.wait_for("/health/live", 200)
+        exit_code, seconds = worker.terminate()
+        assert (exit_code, seconds < STOP_SECONDS) == (0, True), seconds
+        assert [line for line in worker.log.splitlines() if not is_event(line) or is_error(line)] == []
+
+
 def test_of_two_workers_with_one_id_one_goes_on(broker: EmbeddedServer, ledger: Ledger, new_worker: NewWorker) -> None:
     count = 10_000
     workers = [new_worker("worker-1")]
@@ -93,3 +103,8 @@ def is_event(line: str) -> bool:
         return "event" in json.loads(line)
     except ValueError:
         return False
+
+
+def is_error(line: str) -> bool:
+    """Say whether an event is of an error."""
+    return json.loads(line)["level"] in {"error", "critical"}
