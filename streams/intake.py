@@ -219,7 +219,8 @@ class Intake(Service):
 
     async def _until_wanted(self) -> None:
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._wanted.wait(), _AGENT_SECONDS)
+            async with asyncio.timeout(_AGENT_SECONDS):
+                await self._wanted.wait()
 
     def _fetch(self, limit: int) -> Batch | None:
         batch = self._exchange.fetch(limit, _IDLE_SECONDS)

@@ -11,10 +11,7 @@ import pytest
 from confluent_kafka import Producer
 
 from schemas.events import Correction, Result
-from schemas.server_settings import Kafka
-from schemas.settings import Settings
-from streams.reader import TopicReader
-from streams.topics import FEEDBACK, RESULTS
+from streams.topics import FEEDBACK
 from tests.kit.brokers import create_our_topics, running_broker
 from tests.kit.command import run_command
 from tests.kit.ledger import Ledger
@@ -48,10 +45,8 @@ def refusal(broker: str, *arguments: str) -> tuple[int, str]:
     return done.returncode, done.stderr.decode()
 
 
-def results_on(broker: str) -> list[Result]:
-    settings = Settings(kafka=Kafka(bootstrap_servers=broker))
-    with TopicReader(settings, [RESULTS], start="beginning") as reader:
-        return [msgspec.json.decode(record.value() or b"", type=Result) for record in reader.read_to_end()]
+def results_on(ledger: Ledger) -> list[Result]:
+    return [msgspec.json.decode(record.value() or b"", type=Result) for record in ledger.results_so_far()]
 
 
 def look(worker: WorkerProcess) -> Any:
@@ -86,7 +81,7 @@ def test_an_experiment_from_its_start_to_its_conclusion(broker: str, prepared_mo
         worker.wait_until_ready(240)
         publish(broker, utterances(UTTERANCES))
         ledger.wait_for_answers(UTTERANCES, seconds=240)
-        seen = results_on(broker)
+        seen = results_on(ledger)
 
         arms_of_user = defaultdict(set)
         for result in seen:
@@ -124,5 +119,5 @@ def test_an_experiment_from_its_start_to_its_conclusion(broker: str, prepared_mo
         assert ask(broker, "status")["experiment"]["state"] == "concluded"
         publish(broker, utterances(50))
         ledger.wait_for_answers(UTTERANCES + 50)
-        after = [result for result in results_on(broker) if result.flags_revision == concluded["revision"]]
+        after = [result for result in results_on(ledger) if result.flags_revision == concluded["revision"]]
         assert {(result.strategy, result.experiment_arm) for result in after} == {("performance", None)}
