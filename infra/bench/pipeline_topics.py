@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
@@ -11,12 +10,13 @@ from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic, ResourceType
 
 from infra.background import Background
+from infra.chaos.utterances import distinct
 from schemas.errors import UnavailableError
 from streams.clients import admin_client, client_config, producer_config
 from streams.topics import RESULTS, UTTERANCES, apply_topics
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from schemas.settings import Settings
 
@@ -51,7 +51,7 @@ class Said:
 
     def __init__(self, settings: Settings, texts: Sequence[str]) -> None:
         self._producer = Producer(producer_config(settings) | {"queue.buffering.max.messages": 1_000_000})
-        self._texts = self._distinct(texts)
+        self._texts = distinct(texts)
         self._run = 0
         self.sent_at: list[float] = []
 
@@ -86,13 +86,6 @@ class Said:
         said = {"id": f"{self._run}-{number}", "text": next(self._texts), "user_id": f"user-{number % 997}"}
         self.sent_at.append(time.time())
         self._producer.produce(UTTERANCES, msgspec.json.encode(said), b"conversation-%d" % (number % _CONVERSATIONS))
-
-    @staticmethod
-    def _distinct(texts: Sequence[str]) -> Iterator[str]:
-        yield from texts
-        for turn in itertools.count(2):
-            for text in texts:
-                yield f"{text} {turn}"
 
 
 class Listener(Background):

@@ -11,6 +11,14 @@ if TYPE_CHECKING:
 
 _WIDTH, _HEIGHT = 560, 340
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 16, 16, 48
+_STYLE = """<style>
+svg { background: #fff; font: 12px system-ui, sans-serif } text { fill: #57606a }
+.grid { stroke: #dfe4ea } .curve { fill: none; stroke: #1f6feb; stroke-width: 2 } .mark { fill: #1f6feb }
+@media (prefers-color-scheme: dark) {
+  svg { background: #12161c } text { fill: #93a0b2 } .grid { stroke: #2a323d }
+  .curve { stroke: #6ea8fe } .mark { fill: #6ea8fe }
+}
+</style>"""
 
 Dot = tuple[float, float, str]
 """x, y and a name, which a reader sees beside it and on hovering."""
@@ -99,6 +107,11 @@ class Plot:
             + f'<text transform="translate(14 {middle}) rotate(-90)" text-anchor="middle">'
             + f"{escape(self._y.title)}</text>"
         )
+
+
+def alone(plot: Plot, title: str) -> str:
+    """Return a plot as a file of its own: what is in a page is styled by it, what stands alone brings a style."""
+    return plot.svg().replace(">", f' xmlns="http://www.w3.org/2000/svg"><title>{title}</title>{_STYLE}', 1) + "\n"
 
 
 def bars(rows: Sequence[tuple[str, float]], name: str) -> str:

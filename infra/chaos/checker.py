@@ -123,7 +123,7 @@ class Checker:
             at = record.timestamp()[1] / 1000
             books.result(record.partition() or 0, record.key(), record.value() or b"", at)
         for record in self.read(DEAD_LETTERS):
-            books.dead_letter(record.key(), record.value(), _headers(record))
+            books.dead_letter(record.key(), record.value(), headers_of(record))
         return books
 
     def count_uncommitted(self) -> int:
@@ -257,6 +257,7 @@ def _flag_state(flag: Mapping[str, Any]) -> tuple[int, bool, float]:
     return flag["revision"], flag["enabled"], float(flag.get("rollout_percentage", 100.0))
 
 
-def _headers(record: Message) -> list[tuple[str, bytes | None]]:
+def headers_of(record: Message) -> list[tuple[str, bytes | None]]:
+    """Return a record's headers; none where it has none."""
     headers: Any = record.headers()
     return list(headers or ())

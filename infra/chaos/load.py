@@ -15,6 +15,8 @@ from infra.chaos.utterances import Record, utterances
 from streams.topics import UTTERANCES
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from confluent_kafka import KafkaError, Message
 
 _TICK_SECONDS = 0.05
@@ -33,21 +35,24 @@ class Load(Background):
         broker: Its bootstrap servers; not by way of a proxy, for what never arrives is nobody's to answer.
         per_second: How many, as long as nobody says otherwise.
         seed: Of what is poison, and of what kind.
+        texts: What is said; ours, if not given.
 
     Attributes:
+        per_second: As given.
         acknowledged: How many the broker has said it has.
         refused: How many it did not take in time.
     """
 
-    def __init__(self, broker: str, *, per_second: float, seed: int) -> None:
+    def __init__(self, broker: str, *, per_second: float, seed: int, texts: Iterable[str] | None = None) -> None:
         super().__init__("chaos-load")
         self.acknowledged = 0
         self.refused = 0
-        self._per_second = per_second
+        self.per_second = per_second
         self._times = 1.0
         self._chance = Random(seed)  # noqa: S311 - keeps no secret
         self._poison = itertools.cycle(small_kinds())
         self._doses = 0
+        self._good = utterances(_MOST, texts)
         self._producer = Producer(
             {
                 "bootstrap.servers": broker,
@@ -74,16 +79,15 @@ class Load(Background):
 
     def run(self) -> None:
         """Publish, as much as is due."""
-        good = utterances(_MOST)
         due = 0.0
         while not self.ending.wait(_TICK_SECONDS):
-            due += self._per_second * self._times * _TICK_SECONDS
+            due += self.per_second * self._times * _TICK_SECONDS
             doses, self._doses = self._doses, 0
             for _ in range(doses):
                 self._publish(next(self._poison))
             while due >= 1:
                 due -= 1
-                self._publish(next(self._poison if self._chance.random() < _POISON_SHARE else good))
+                self._publish(next(self._poison if self._chance.random() < _POISON_SHARE else self._good))
             self._producer.poll(0)
 
     def _publish(self, record: Record) -> None:

@@ -64,6 +64,7 @@ class Stand:
             where servers are.
         workers: How many.
         say: Told what is being done.
+        worker_settings: More of the workers', as `SECTION__NAME`.
 
     Attributes:
         broker, redis, postgres: What workers talk to.
@@ -71,8 +72,11 @@ class Stand:
         settings: For clients of our own, who do not come by way of a proxy.
     """
 
-    def __init__(self, settings: Settings, *, workers: int, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, settings: Settings, *, workers: int, say: Callable[[str], None], **worker_settings: object
+    ) -> None:
         self._given = settings
+        self._worker_settings = worker_settings
         self._count = workers
         self._say = say
         self._open = ExitStack()
@@ -142,6 +146,7 @@ class Stand:
                 REDIS__URL=self.redis.proxied,
                 POSTGRES__DSN=self.postgres.proxied,
                 TOPICS__PARTITIONS=self.settings.topics.partitions,
+                **self._worker_settings,
             )
             for number in range(1, self._count + 1)
         ]

@@ -12,7 +12,7 @@ from infra.bench.intake import bench_intake
 from infra.bench.models import bench_models
 from infra.bench.pipeline import Shape, bench_pipeline
 from infra.bench.report import render
-from infra.chaos.utterances import our_texts
+from infra.chaos.utterances import our_texts, read_texts
 from infra.cli.session import begin
 from models.dataset import load_data_set
 
@@ -156,7 +156,7 @@ def pipeline(
     if catalogue:
         models_settings = settings.models.model_copy(update={"catalogue": catalogue})
         settings = settings.model_copy(update={"models": models_settings})
-    said = [line for line in texts.read_text("utf-8").splitlines() if line.strip()] if texts else our_texts()
+    said = read_texts(texts) if texts else our_texts()
     report = bench_pipeline(
         settings,
         said,

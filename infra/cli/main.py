@@ -53,6 +53,7 @@ SUMMARIES = {
     "simulate": "Play a stream to people who correct it, or the core among faults, with time of its own.",
     "bench": "Measure this machine against others' work.",
     "chaos": "Break everything on purpose, and see that nothing is lost.",
+    "soak": "Run for long at a steady load while things break, and see that nothing grows.",
 }
 """What `--help` says of each command; its module has the same name and calls it `command`."""
 

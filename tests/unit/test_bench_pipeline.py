@@ -8,13 +8,14 @@ import pytest
 
 from infra.bench.pipeline import ADAPTIVE, _rate
 from infra.bench.pipeline_sides import Side
-from infra.bench.pipeline_topics import Answer, Said
+from infra.bench.pipeline_topics import Answer
+from infra.chaos.utterances import distinct
 from schemas.errors import UnavailableError
 from streams.topics import RESULTS
 
 
 def test_no_text_is_said_twice_so_that_nobody_gains_by_remembering() -> None:
-    said = list(islice(Said._distinct(["hello", "goodbye"]), 100))
+    said = list(islice(distinct(["hello", "goodbye"]), 100))
     assert len(set(said)) == len(said)
     assert said[:3] == ["hello", "goodbye", "hello 2"]
 
