@@ -27,7 +27,7 @@ from models.release import MANIFEST_FILE, read_release, release_name
 from models.rules import RulesModel
 from models.weights import weights_digest
 from models.zero_shot import ZeroShotModel
-from models.zero_shot_release import MADE_FOR_FILE, check_made_for, load_zero_shot_release
+from models.zero_shot_release import MADE_FOR_FILE, MadeFor, check_made_for, load_zero_shot_release
 from schemas.errors import UnavailableError
 
 if TYPE_CHECKING:
@@ -98,15 +98,15 @@ class Preparation:
         return self._catalogue
 
     @cached_property
-    def learnt(self) -> int:
-        """Return the revision of the corrections' log that the zero-shot head has learnt; 0: the catalogue alone.
+    def learnt(self) -> MadeFor | None:
+        """Return what the zero-shot head has learnt of corrections; None: the catalogue alone.
 
         Raises:
             TierUnavailableError: The head that was announced goes with another catalogue.
         """
         if not self._announced.zero_shot:
-            return 0
-        return check_made_for((self._announced.zero_shot / MADE_FOR_FILE).read_bytes(), self._catalogue.digest).lessons
+            return None
+        return check_made_for((self._announced.zero_shot / MADE_FOR_FILE).read_bytes(), self._catalogue.digest)
 
     def missing(self) -> tuple[str, ...]:
         """Return which folders are still to be made. The zero-shot head is not looked for: that takes the encoder."""

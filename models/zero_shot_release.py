@@ -31,12 +31,15 @@ class MadeFor(msgspec.Struct, frozen=True, kw_only=True):
         encoder: Name of the prepared encoder (`models.preparation.Preparation.encoder_name`).
         lessons: The revision of the corrections' log that it has learnt.
         traffic: How many texts without a label it has learnt from, too.
+        texts: The keys of the lessons that it has learnt (`models.learning.lessons.lesson_key`), so that it is known
+            when one of them is forgotten.
     """
 
     catalogue: str
     encoder: str
     lessons: int = 0
     traffic: int = 0
+    texts: tuple[str, ...] = ()
 
 
 def make_zero_shot_release(

@@ -213,7 +213,12 @@ class _Game:
         settings, asked = self._settings, self._asked
         preparation = Preparation(settings, self._catalogue)
         self._encoder_name = preparation.encoder_name
-        learner = HeadLearner(self._catalogue, preparation.encoder(), after=asked.retrain_after)
+        learner = HeadLearner(
+            self._catalogue,
+            preparation.encoder(),
+            after=asked.retrain_after,
+            most=settings.learning.max_texts,
+        )
         first = Classifier(settings, self._catalogue, share=False)
         await first.start()
         await first.loaded()
@@ -271,7 +276,12 @@ class _Game:
         learner.promoted()
         self.releases += 1
         folder = self._scratch / f"release-{self.releases}"
-        made_for = MadeFor(catalogue=self._catalogue.digest, encoder=self._encoder_name, lessons=self._lessons.revision)
+        made_for = MadeFor(
+            catalogue=self._catalogue.digest,
+            encoder=self._encoder_name,
+            lessons=self._lessons.revision,
+            texts=tuple(attempt.material.keys),
+        )
         make_zero_shot_release(folder, attempt.model, made_for, {})
         new = Classifier(self._settings, self._catalogue, announced=Announced(zero_shot=folder), share=False)
         await new.start()

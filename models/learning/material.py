@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from models.catalogue import Catalogue, Intent
+from models.learning.lessons import lesson_key
 from models.text import normalise
 
 if TYPE_CHECKING:
@@ -28,6 +29,11 @@ class Material(NamedTuple):
     lessons: tuple[Lesson, ...] = ()
     disputed: frozenset[str] = frozenset()
     traffic: tuple[str, ...] = ()
+
+    @property
+    def keys(self) -> list[str]:
+        """Return the keys of its lessons, by which it can be told whether one was forgotten."""
+        return sorted(lesson_key(lesson.text) for lesson in self.lessons)
 
     @property
     def taught(self) -> Catalogue:

@@ -23,7 +23,7 @@ class Attempt(NamedTuple):
     """What came of one attempt.
 
     Attributes:
-        contest: Champion against challenger, on held-out texts.
+        contest: Champion against challenger, on held-out texts; of none, where what the champion knew was forgotten.
         material: What the challenger is made of.
         model: The challenger, made of all of it; None where it was not promoted.
     """
@@ -40,8 +40,10 @@ class HeadLearner:
         catalogue: What the champion is made of, whatever else it has learnt.
         encoder: Of the prepared models.
         learnt: The revision of the corrections that the champion has learnt; 0: none.
+        texts: The keys of the lessons that it has learnt.
         tried: The revision up to which corrections were tried; what was taken back is not made again of the same.
         after: So many new corrections are worth an attempt.
+        most: So many texts are remembered; where there are so many, what is missing made room for others.
         champion: What the champion is made of, if somebody still knows.
     """
 
@@ -51,26 +53,35 @@ class HeadLearner:
         encoder: Encoder,
         *,
         learnt: int = 0,
+        texts: frozenset[str] = frozenset(),
         tried: int = 0,
         after: int,
+        most: int,
         champion: Material | None = None,
     ) -> None:
         self._catalogue = catalogue
         self._encoder = KeptEmbeddings(encoder)
         self._learnt = learnt
+        self._texts = texts
+        self._most = most
         self._champion = champion
         self._challenger: Material | None = None
         self._tried = tried
         self._after = after
 
     def is_due(self, lessons: Lessons) -> bool:
-        """Return whether there are enough corrections that no attempt has seen."""
-        return sum(lesson.revision > self._tried for lesson in self._known(lessons)) >= self._after
+        """Return whether there are enough corrections that no attempt has seen, or something is to be forgotten."""
+        return (
+            bool(self._forgotten(lessons))
+            or sum(lesson.revision > self._tried for lesson in self._known(lessons)) >= self._after
+        )
 
     def attempt(
         self, lessons: Lessons, traffic: Sequence[str], *, goes_on: Callable[[], bool] = lambda: True
     ) -> Attempt | None:
         """Hold what corrections teach now against what the champion has learnt, and make the winner.
+
+        Where the champion has learnt what was forgotten since, another is made without asking which is better.
 
         Args:
             lessons: All of them; those count that somebody reliable speaks for.
@@ -84,6 +95,8 @@ class HeadLearner:
         learnt = {lesson.text for lesson in known}
         disputed = frozenset(lesson.text for lesson in lessons.by_key.values()).difference(learnt)
         challenger = self._challenger = Material(self._catalogue, known, disputed, tuple(traffic))
+        if forgotten := self._forgotten(lessons):
+            return self._without(forgotten, challenger, lessons)
         contest = compete(self._champion or self._recalled(challenger), challenger, self._encoder, goes_on=goes_on)
         if contest is None:
             return None
@@ -103,6 +116,22 @@ class HeadLearner:
     def promoted(self) -> None:
         """Take the last challenger for the champion from now on."""
         self._learnt, self._champion = self._tried, self._challenger
+        self._texts = frozenset(self._challenger.keys) if self._challenger else frozenset()
+
+    def _forgotten(self, lessons: Lessons) -> int:
+        """Return how many lessons that the champion has learnt are gone, and not to make room."""
+        return 0 if len(lessons) >= self._most else len(self._texts - lessons.by_key.keys())
+
+    def _without(self, forgotten: int, material: Material, lessons: Lessons) -> Attempt:
+        """Make a head of what is left; should that be no good one, of the catalogue alone."""
+        model = relearn(material, self._encoder)
+        if unlearnt(model, material, self._encoder):
+            material, model = Material(self._catalogue), self.untaught()
+        self._challenger, self._tried = material, max(self._tried, lessons.revision)
+        self._texts, self._champion = frozenset(material.keys), material
+        reason = f"{forgotten} of the texts that it had learnt were forgotten; made anew of what is left."
+        contest = Contest("forgotten", reason, texts=0, champion=0, challenger=0, p_value=1.0)
+        return Attempt(contest, material, model)
 
     def _recalled(self, challenger: Material) -> Material:
         """Return what the champion may be made of; what was said lately stands for what it heard."""

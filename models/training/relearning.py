@@ -41,7 +41,8 @@ class Contest(NamedTuple):
     """What came of a champion and a challenger on held-out texts.
 
     Attributes:
-        code: `better`, or why the challenger is not promoted: `no_better`, `worse_elsewhere`, `intent_collapses`.
+        code: `better`; `forgotten`: without a contest, as the champion knows what is to be forgotten; or why the
+            challenger is not promoted: `no_better`, `worse_elsewhere`, `intent_collapses`.
         reason: The same for a person.
         texts: How many both were asked about.
         champion: How many of them the champion had right.

@@ -68,7 +68,9 @@ class Withdrawal(Event, frozen=True, kw_only=True):
 class Challenge(Event, frozen=True, kw_only=True):
     """What came of another head for the tier `zero_shot`, on `intents.corrections-audit.v1`: released, or why not."""
 
-    code: Annotated[str, Meta(description="`better`, `no_better`, `worse_elsewhere` or `intent_collapses`.")]
+    code: Annotated[
+        str, Meta(description="`better`, `forgotten`, `no_better`, `worse_elsewhere` or `intent_collapses`.")
+    ]
     reason: Annotated[str, Meta(description="The reason for a person.")]
     release: Annotated[str | None, Meta(description="Of `zero_shot`, if it was promoted.")] = None
     catalogue: Annotated[str, Meta(description="Digest of the catalogue that it learnt.")]

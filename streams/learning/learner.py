@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from models.catalogue import Catalogue
     from models.encoder import Encoder
     from models.learning.material import Material
-    from models.training.learner import HeadLearner
+    from models.training.learner import Attempt, HeadLearner
     from models.zero_shot import ZeroShotModel
     from streams.fleet.duty import Term
     from streams.fleet.election import Election
@@ -70,8 +70,10 @@ class Pupil(NamedTuple):
     catalogue: Catalogue
     encoder: Encoder
     encoder_name: str
-    learnt: int
+    learnt: int = 0
     """The revision of the corrections that its head has learnt; 0: it knows the catalogue alone."""
+    texts: frozenset[str] = frozenset()
+    """The keys of the lessons that its head has learnt."""
 
 
 class HeadLearning:
@@ -167,7 +169,7 @@ class HeadLearning:
         """Return what the head that serves is made of, if it was made here."""
         if self._made is None or self._made[0] != pupil.learnt or self._made[1].catalogue != pupil.catalogue:
             return None
-        return self._made[1]
+        return self._made[1] if frozenset(self._made[1].keys) == pupil.texts else None
 
     def _tried(self, pupil: Pupil) -> int:
         """Return what was learnt by the latest head for this catalogue, also if it was taken back: not again the same.
@@ -191,13 +193,14 @@ class HeadLearning:
         if attempt is None:
             return
         contest, seconds = attempt.contest, time.monotonic() - begun
+        revision = max(lessons.revision, pupil.learnt)  # the newest may be what was forgotten
         self._observer.head_challenged(contest.code, seconds)
         _log.info("head_challenged", code=contest.code, p_value=contest.p_value, seconds=round(seconds, 1))
         challenge = Challenge(
             code=contest.code,
             reason=contest.reason,
             catalogue=pupil.catalogue.digest,
-            lessons=lessons.revision,
+            lessons=revision,
             corrections=len(attempt.material.lessons),
             traffic=len(attempt.material.traffic),
             texts=contest.texts,
@@ -208,35 +211,41 @@ class HeadLearning:
             judged_at=timestamp(time.time()),
         )
         if attempt.model is not None:
-            challenge = self._release(attempt.model, pupil, learner, challenge, term)
-            self._made = lessons.revision, attempt.material
-        self._record(challenge)
+            self._made = revision, attempt.material
+        self._record(self._release(attempt, pupil, learner, challenge, term))
 
     def _release(
-        self, model: ZeroShotModel, pupil: Pupil, learner: HeadLearner, challenge: Challenge, term: Term
+        self, attempt: Attempt, pupil: Pupil, learner: HeadLearner, challenge: Challenge, term: Term
     ) -> Challenge:
         """Have a head served, and before the first one the untaught one, so that there is a way back.
 
         Returns:
-            The challenge with the release's name; without, where the term ended before that.
+            The challenge with the release's name; without, where there is nothing to release, or the term ended first.
         """
+        if attempt.model is None:
+            return challenge
         made_for = MadeFor(
             catalogue=challenge.catalogue,
             encoder=pupil.encoder_name,
             lessons=challenge.lessons,
             traffic=challenge.traffic,
+            texts=tuple(attempt.material.keys),
         )
-        metrics = {
-            "test_held_out_accuracy": challenge.challenger / challenge.texts,
-            "champion_held_out_accuracy": challenge.champion / challenge.texts,
-            "p_value": challenge.p_value,
-        }
+        metrics = (
+            {}
+            if not challenge.texts
+            else {
+                "test_held_out_accuracy": challenge.challenger / challenge.texts,
+                "champion_held_out_accuracy": challenge.champion / challenge.texts,
+                "p_value": challenge.p_value,
+            }
+        )
         while term.lasts():
             try:
                 if not pupil.learnt:
-                    untaught = msgspec.structs.replace(made_for, lessons=0, traffic=0)
+                    untaught = msgspec.structs.replace(made_for, lessons=0, traffic=0, texts=())
                     self._serve(learner.untaught(), untaught, {}, "Made from the catalogue alone, to go back to.")
-                release = self._serve(model, made_for, metrics, challenge.reason)
+                release = self._serve(attempt.model, made_for, metrics, challenge.reason)
                 return msgspec.structs.replace(challenge, release=release)
             except (UnavailableError, ConflictError) as error:
                 self._observer.broker_error(error.code)

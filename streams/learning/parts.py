@@ -157,15 +157,24 @@ class LearningParts(Service):
         classifier = self._serving.current
         if classifier.surroundings is None:
             return None
-        made = classifier.preparation
-        return Pupil(made.catalogue, classifier.surroundings.encoder, made.encoder_name, made.learnt)
+        made, encoder = classifier.preparation, classifier.surroundings.encoder
+        if (learnt := made.learnt) is None:
+            return Pupil(made.catalogue, encoder, made.encoder_name)
+        return Pupil(made.catalogue, encoder, made.encoder_name, learnt.lessons, frozenset(learnt.texts))
 
     def _new_learner(self, pupil: Pupil, tried: int, champion: Material | None) -> HeadLearner:
         from models.training.learner import HeadLearner  # noqa: PLC0415 - imports scikit-learn
 
-        after = self._settings.learning.retrain_after
+        learning = self._settings.learning
         return HeadLearner(
-            pupil.catalogue, pupil.encoder, learnt=pupil.learnt, tried=tried, after=after, champion=champion
+            pupil.catalogue,
+            pupil.encoder,
+            learnt=pupil.learnt,
+            texts=pupil.texts,
+            tried=tried,
+            after=learning.retrain_after,
+            most=learning.max_texts,
+            champion=champion,
         )
 
     # On the guard's thread.

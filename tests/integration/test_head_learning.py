@@ -67,6 +67,12 @@ class Shop:
         assert done.returncode == 0, done.stderr.decode()
         return json.loads(done.stdout)
 
+    def forget(self, person: str) -> None:
+        done = run_command(
+            "feedback", "forget", "--user", person, "--reason", "a test", KAFKA__BOOTSTRAP_SERVERS=self._broker
+        )
+        assert done.returncode == 0, done.stderr.decode()
+
     def wait_until_serving(self, part: str) -> None:
         wait_until(lambda: part in self._release, f"{part} serves", also=lambda: self.worker.log[-6_000:])
 
@@ -111,3 +117,21 @@ def test_what_corrections_teach_is_released_once_it_is_better_and_can_be_taken_b
     untaught = shop.models("rollback", "zero_shot", "--reason", "to see it go back")["release"]
     shop.wait_until_serving(f"+zero_shot.{untaught}")
     assert len(shop.challenges()) == 1  # and the same is not made again of the same
+
+
+def test_what_is_forgotten_leaves_the_head_that_serves_and_does_not_come_back_with_an_older_one(shop: Shop) -> None:
+    shop.correct(CORRECTIONS, "opening_hours")
+    wait_until(lambda: len(shop.challenges()) == 1, "a head is released", also=lambda: shop.worker.log[-6_000:])
+    taught = shop.challenges()[0]["release"]
+    shop.wait_until_serving(f"+zero_shot.{taught}")
+    shop.forget("p1")
+    wait_until(lambda: len(shop.challenges()) == 2, "another is made", also=lambda: shop.worker.log[-6_000:])
+    challenge = shop.challenges()[1]
+    assert (challenge["code"], challenge["corrections"]) == ("forgotten", ENOUGH - 1)
+    shop.wait_until_serving(f"+zero_shot.{challenge['release']}")
+    shop.models("rollback", "zero_shot", "--reason", "to see whether it stays")
+    wait_until(lambda: len(shop.challenges()) == 3, "and once more", also=lambda: shop.worker.log[-6_000:])
+    challenge = shop.challenges()[2]
+    assert challenge["code"] == "forgotten"
+    assert challenge["release"] != taught
+    shop.wait_until_serving(f"+zero_shot.{challenge['release']}")

@@ -46,8 +46,9 @@ class ByWord:
 ENCODER = cast("Any", ByWord())
 
 
-def learner(*, tried: int = 0) -> HeadLearner:
-    return HeadLearner(CATALOGUE, ENCODER, tried=tried, after=20)
+def learner(*, tried: int = 0, texts: Sequence[str] = (), most: int = 1_000) -> HeadLearner:
+    keys = frozenset(map(lesson_key, texts))
+    return HeadLearner(CATALOGUE, ENCODER, learnt=tried, tried=tried, texts=keys, after=20, most=most)
 
 
 def corrected(texts: Sequence[str], intent: str) -> Lessons:
@@ -90,6 +91,37 @@ def test_corrections_that_say_what_the_catalogue_says_make_no_head() -> None:
     attempt = learner().attempt(corrected([f"hello {number}" for number in range(20)], "greeting"), [])
     assert attempt is not None
     assert (attempt.contest.code, attempt.model) == ("no_better", None)
+
+
+def test_a_head_that_knows_what_was_forgotten_is_made_anew_without_a_contest() -> None:
+    lessons, teacher = corrected(BLUE, "refund"), learner(tried=20, texts=BLUE)
+    assert not teacher.is_due(lessons)
+    lessons.apply(lesson_key(BLUE[-1]), None)
+    assert teacher.is_due(lessons)
+    attempt = teacher.attempt(lessons, [])
+    assert attempt is not None
+    assert (attempt.contest.code, attempt.contest.texts) == ("forgotten", 0)
+    assert "1 of the texts" in attempt.contest.reason
+    assert attempt.model is not None
+    assert attempt.material.keys == sorted(map(lesson_key, BLUE[:-1]))
+    assert not teacher.is_due(lessons)  # although what serves is another only once it was fetched
+
+
+def test_once_all_is_forgotten_nothing_is_left_of_it() -> None:
+    lessons = corrected(BLUE, "refund")
+    for text in BLUE:
+        lessons.apply(lesson_key(text), None)
+    attempt = learner(tried=20, texts=BLUE).attempt(lessons, [])
+    assert attempt is not None
+    assert attempt.model is not None
+    assert (attempt.model.predict(BLUE) == learner().untaught().predict(BLUE)).all()
+
+
+def test_what_made_room_for_others_was_not_forgotten_on_request() -> None:
+    lessons = corrected(BLUE, "refund")
+    lessons.apply(lesson_key(BLUE[0]), None)
+    assert not learner(tried=20, texts=BLUE, most=19).is_due(lessons)
+    assert learner(tried=20, texts=BLUE, most=20).is_due(lessons)
 
 
 def test_who_is_no_longer_asked_gives_up() -> None:
