@@ -123,8 +123,9 @@ class Listener(Background):
         """Take note of every answer."""
         decoder = msgspec.json.Decoder(_Answered)
         while not self.ending.is_set():
-            records = self._consumer.consume(2_000, _FETCH_SECONDS)
+            first = self._consumer.poll(_FETCH_SECONDS)  # `consume` would wait until there are as many as asked for
             seen_at = time.time()
+            records = [] if first is None else [first, *self._consumer.consume(2_000, 0)]
             for record in records:
                 if record.error() is None and record.value() is not None:
                     said = decoder.decode(record.value() or b"").utterance_id
