@@ -232,3 +232,38 @@ async def test_axe_finds_nothing(console: Browser, axe: str) -> None:
     await console.run(f"{SWITCH}.click()")
     await console.wait_for("document.getElementById('dialog').open")
     assert await axe_faults(console, axe) == [], "with a dialog open"
+
+
+async def test_two_routes_are_compared_and_the_comparison_is_concluded(
+    console: Browser, worker: WorkerProcess, axe: str, pictures: Path
+) -> None:
+    row = "document.querySelector('.comparison')"
+    await console.run("document.getElementById('compare').click()")
+    await console.wait_for("document.getElementById('dialog').open")
+    assert await axe_faults(console, axe) == [], "with fields to choose from"
+    await console.type("fast_enough")
+    await console.run("document.querySelector('#dialog input[placeholder]').focus()")
+    await console.type("Are the rules enough?")
+    await console.press("Tab")
+    await console.run("document.activeElement.select()")
+    await console.type("dora")
+    await console.press("Enter")
+    await console.wait_for(f"{row} && {row}.innerText.includes('fast_enough')")
+    said = await console.run(f"{row}.innerText")
+    assert "experiment, running" in said
+    assert "adaptive is adaptive, performance is performance" in said
+    await console.run(
+        f"[...{row}.querySelectorAll('button')].find((each) => each.innerText.includes('evidence')).click()"
+    )
+    await console.wait_for(f"{row}.innerText.includes('Users arrive as designed')")
+    (pictures / "experiment.png").write_bytes(await console.picture())
+    await console.run(f"[...{row}.querySelectorAll('button')].find((each) => each.innerText === 'Conclude').click()")
+    await console.wait_for("document.getElementById('dialog').open")
+    await console.run("document.querySelector('#dialog select').value = 'adaptive'")
+    await console.run("document.querySelector('#dialog input').focus()")
+    await console.type("the drill is over")
+    await console.press("Enter")
+    await console.wait_for(f"{row}.innerText.includes('experiment, concluded')")
+    assert "Everyone has adaptive" in await console.run(f"{row}.innerText")
+    concluded = json.loads(await asyncio.to_thread(worker.get, "/api/v1/experiments/fast_enough"))
+    assert (concluded["experiment"]["winner"], concluded["changed_by"]) == ("adaptive", "dora")

@@ -6,11 +6,17 @@ import { $, h, say } from "./dom.js";
 const WHO = "intentstream-who";
 let count = 0;
 
-function field(label, props, hint) {
+function labelled(tag, label, props, hint, children = []) {
   const id = `field-${++count}`;
-  const input = h("input", { id, autocomplete: "off", ...props, "aria-describedby": hint ? `${id}-hint` : null });
+  const input = h(tag, { id, ...props, "aria-describedby": hint ? `${id}-hint` : null }, ...children);
   return { input, node: h("div", { class: "field" }, h("label", { for: id }, label), input, hint && h("p", { id: `${id}-hint`, class: "hint" }, hint)) };
 }
+
+/** A line to fill in; `input.value` is what was. */
+export const field = (label, props, hint) => labelled("input", label, { autocomplete: "off", ...props }, hint);
+
+/** One of several, each a value and its words; `input.value` is the one chosen. */
+export const choice = (label, options, hint) => labelled("select", label, {}, hint, options.map(([value, words]) => h("option", { value }, words)));
 
 /** Ask for a token; resolves to whether one was given. */
 export function askForToken(why) {
@@ -20,18 +26,21 @@ export function askForToken(why) {
 /**
  * Ask for a change, and make it.
  *
- * @param change title, text, verb, danger?; why?: false where nobody is asked who and why; method, path, etag?, body
+ * @param change title, text, verb, danger?; why?: false where nobody is asked who and why; fields?: asked for first;
+ *   method, path, etag?, body; path and body may be functions, asked once the fields are filled in
  * @returns what the worker answered; null: it was given up
  */
 export function makeChange(change) {
   return converse({
     why: true,
     ...change,
-    act: async (said) => (await ask(change.method, change.path, { ...change.body, ...said }, change.etag ? { "If-Match": change.etag } : {}))[0],
+    act: async (said) => (await ask(change.method, value(change.path), { ...value(change.body), ...said }, change.etag ? { "If-Match": change.etag } : {}))[0],
   });
 }
 
-function converse({ title, text, verb, danger, why, token, act }) {
+const value = (given) => (typeof given === "function" ? given() : given);
+
+function converse({ title, text, verb, danger, why, token, fields = [], act }) {
   const dialog = $("dialog");
   const secret = field("Token", { type: "password", required: true, spellcheck: "false" }, "Kept for this tab only.");
   const reason = field("Why", { required: true, maxlength: 500, placeholder: "It stands in the history for ever" });
@@ -42,11 +51,11 @@ function converse({ title, text, verb, danger, why, token, act }) {
   const needed = { token: token ?? false };
   const form = h("form", { method: "dialog" });
   const lay = () => {
-    const fields = [why && reason.node, why && !named() && who.node, needed.token && secret.node].filter(Boolean);
+    const asked = [...fields.map((each) => each.node), why && reason.node, why && !named() && who.node, needed.token && secret.node].filter(Boolean);
     form.replaceChildren(
       h("h2", { id: "dialog-title" }, title),
       h("p", {}, text),
-      ...fields,
+      ...asked,
       fault,
       h("div", { class: "buttons" }, h("button", { type: "button", onclick: () => dialog.close("") }, "Cancel"), go),
     );
@@ -75,6 +84,6 @@ function converse({ title, text, verb, danger, why, token, act }) {
       }
     };
     dialog.showModal();
-    (form.querySelector("input") ?? go).focus();
+    (form.querySelector("input, select") ?? go).focus();
   });
 }

@@ -1,9 +1,9 @@
-// Rollouts and experiments under way: where each stands, what the evidence says, and how to stop one.
+// Rollouts and experiments under way: where each stands, what the evidence says, how to begin one and how to end it.
 
 import { access, ask, refused } from "./api.js";
-import { makeChange } from "./changing.js";
+import { choice, field, makeChange } from "./changing.js";
 import { $, h, keep, say, state } from "./dom.js";
-import { ago, count } from "./format.js";
+import { ago, count, lasting } from "./format.js";
 
 let shown = null;
 access.onchange(() => (shown = null));
@@ -21,8 +21,28 @@ export async function followComparisons(revision, { anew = false } = {}) {
   }
 }
 
+const ROUTES = ["adaptive", "performance", "quality", "standard"];
+
+$("compare").onclick = async () => {
+  const name = field("Name of the flag", { required: true, pattern: "[a-z][a-z0-9_]*", maxlength: 64, spellcheck: "false" }, "Small letters, digits and underscores; a flag of its own.");
+  const control = choice("As it is", ROUTES.map((route) => [route, route]));
+  const other = choice("Beside it", ROUTES.map((route) => [route, route]));
+  other.input.value = "performance";
+  const percentage = field("Share of users who take part, %", { type: "number", required: true, min: 1, max: 100, step: "any", value: 100 });
+  const answer = await makeChange({
+    title: "Compare two routes?",
+    text: "Half of those who take part get each, and keep it. Nobody else is touched. It runs until somebody concludes it.",
+    verb: "Compare",
+    fields: [name, control, other, percentage],
+    method: "POST",
+    path: () => `/api/v1/experiments/${encodeURIComponent(name.input.value)}`,
+    body: () => ({ arms: { [control.input.value]: control.input.value, [other.input.value]: other.input.value }, control: control.input.value, percentage: Number(percentage.input.value) }),
+  });
+  if (answer) followComparisons(answer.revision, { anew: true });
+};
+
 function nothing() {
-  return { node: h("li", { class: "empty" }, h("p", {}, "Nothing climbs and nothing is compared."), h("p", { class: "hint" }, "Begin with ", h("code", {}, "intentstream rollout start"), " or ", h("code", {}, "intentstream experiments start"), ".")) };
+  return { node: h("li", { class: "empty" }, h("p", {}, "Nothing climbs and nothing is compared."), h("p", { class: "hint" }, "A rollout begins with ", h("code", {}, "intentstream rollout start"), ".")) };
 }
 
 const LEVELS = { running: "ok", paused: "warn", aborted: "fail", rolled_back: "fail" };
@@ -52,16 +72,26 @@ function makeRow(first) {
       const answer = await makeChange({ title, text, verb: word[0].toUpperCase() + word.slice(1), danger, method: "POST", path: `${path}/${word}`, etag: `"${now.revision}"`, body: {} });
       if (answer) followComparisons(answer.revision, { anew: true });
     } }, word[0].toUpperCase() + word.slice(1));
+  const conclude = () => {
+    const arm = choice("Who is everyone's", [["", "the winner, if the evidence names one"], ...Object.entries(now.strategies).map(([name, strategy]) => [name, `${name}${name === strategy ? "" : `, which is ${strategy}`}, whatever the evidence says`])]);
+    return h("button", { type: "button", class: "quiet", onclick: async () => {
+      const body = () => (arm.input.value ? { arm: arm.input.value, anyway: true } : {});
+      const answer = await makeChange({ title: `Conclude ${now.flag}?`, text: "From then on everyone gets one route, and nothing is compared.", verb: "Conclude", fields: [arm], method: "POST", path: `${path}/conclude`, etag: `"${now.revision}"`, body });
+      if (answer) followComparisons(answer.revision, { anew: true });
+    } }, "Conclude");
+  };
   const update = (each) => {
     now = each;
     const stands = each.rollout?.state ?? each.experiment.state ?? (each.experiment.winner ? "concluded" : "running");
     condition.update(LEVELS[stands] ?? "idle", `${each.kind}, ${stands.replace("_", " ")}`);
-    say(where, each.kind === "rollout" ? `${each.percentage} % of users have it.` : `${each.percentage} % of users take part: ${Object.entries(each.strategies).map(([name, strategy]) => `${name} is ${strategy}`).join(", ")}.`);
+    if (each.experiment?.winner) say(where, `Everyone has ${each.experiment.winner}, which is ${each.strategies[each.experiment.winner]}.`);
+    else say(where, each.kind === "rollout" ? `${each.percentage} % of users have it.` : `${each.percentage} % of users take part: ${Object.entries(each.strategies).map(([name, strategy]) => `${name} is ${strategy}`).join(", ")}.`);
     say(who, `${each.changed_by}, ${ago(each.changed_at)}: ${each.reason}`);
     const buttons = [];
     if (each.kind === "rollout" && stands === "running") buttons.push(act("pause", `Pause the rollout of ${each.flag}?`, "It stays where it is until somebody goes on."));
     if (each.kind === "rollout" && stands === "paused") buttons.push(act("resume", `Resume the rollout of ${each.flag}?`, "Evidence begins anew."));
     if (each.kind === "rollout" && ["running", "paused"].includes(stands)) buttons.push(act("abort", `Abort the rollout of ${each.flag}?`, "It is taken from everyone whom chance gave it.", true));
+    if (each.kind === "experiment" && stands === "running") buttons.push(conclude());
     acts.replaceChildren(...buttons);
   };
   return { node, update };
@@ -74,5 +104,12 @@ function evidence(each) {
   }
   if (!each.assessment) return [h("p", {}, "It is concluded.")];
   const arms = each.assessment.arms.map((arm) => h("li", {}, h("b", {}, arm.name), ` ${count(arm.users)} users, ${count(arm.utterances)} utterances. ${arm.reason}`));
-  return [h("p", {}, `${each.assessment.verdict}: ${each.assessment.reason}`), h("ul", {}, ...arms)];
+  return [h("p", {}, `${each.assessment.verdict}: ${each.assessment.reason}`), h("ul", {}, ...arms), h("p", { class: "hint" }, ahead(each))];
+}
+
+/** How long it is likely to take, whether users arrive as designed, and how old what was read may be. */
+function ahead({ outlook, assessment, behind_seconds: behind }) {
+  const needed = outlook.utterances_needed === null ? "Nothing is known of the control yet." : `${count(outlook.utterances_seen)} of about ${count(outlook.utterances_needed)} utterances that it takes to find one a ${Math.round(outlook.effect * 100)} % better.`;
+  const left = outlook.seconds_left ? ` ${lasting(outlook.seconds_left)} at this pace.` : "";
+  return `${needed}${left} Users arrive as designed: p ${assessment.sample_ratio_p.toPrecision(2)}. ${behind === null ? "Not all results were read." : `Read up to ${lasting(behind)} ago.`}`;
 }
