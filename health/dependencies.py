@@ -41,7 +41,7 @@ class KafkaDependency:
     the answer for a parsing error without a code, and an assertion ends the process.
 
     After a question without an answer, the next is not put before somebody listens at one of the addresses: while an
-    admin client has a question and no broker, librdkafka 2.13.2 connects without a pause, a thousand times a second.
+    admin client has a question and no broker, librdkafka connects without a pause, a thousand times a second.
 
     Args:
         admin: Asks.
