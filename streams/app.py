@@ -167,6 +167,7 @@ class Worker:
             new_producer=lambda: Producer(transactional_producer_config(settings)),
             topics=[UTTERANCES],
             drain_seconds=settings.intake.drain_seconds,
+            session_seconds=settings.intake.session_timeout_seconds,
             repair=self._prepare_topics,
             observer=self._observer,
             patience_seconds=max(PATIENCE_SECONDS, 4 * settings.intake.transaction_timeout_seconds),

@@ -46,8 +46,9 @@ _SHUT_OUT = frozenset({KafkaError._FATAL, KafkaError.FENCED_INSTANCE_ID})  # noq
 `fatal()` of an error in a record's place is never set."""
 
 
-_IMPOSTOR_SECONDS = 60.0
-"""Shut out twice within this time, we have a twin."""
+_TWIN_SESSIONS = 2.0
+"""Shut out twice within as many sessions, we have a twin: it takes its place back within a few heartbeats, of which a
+session has six. For our own stale heartbeat to do it again, another session must have run out first."""
 
 
 class ExchangeObserver(TransactionsObserver, Protocol):
@@ -78,6 +79,7 @@ class Exchange:
         new_producer: Makes the transactional producer; called again when one has been fenced.
         topics: What to subscribe to.
         drain_seconds: How long a revocation waits for batches in flight.
+        session_seconds: How long the group waits for a heartbeat.
         repair: Brings the topics in line, when answers have nowhere to go.
         observer: Who is told what happens.
         patience_seconds: As of `streams.transactions.Transactions`.
@@ -91,6 +93,7 @@ class Exchange:
         new_producer: Callable[[], Producer],
         topics: Sequence[str],
         drain_seconds: float,
+        session_seconds: float,
         observer: ExchangeObserver,
         repair: Callable[[], None] = lambda: None,
         patience_seconds: float = PATIENCE_SECONDS,
@@ -99,6 +102,7 @@ class Exchange:
         self._new_consumer = new_consumer
         self._topics = list(topics)
         self._drain_seconds = drain_seconds
+        self._session_seconds = session_seconds
         self._observer = observer
         self._stopping = threading.Event()
         self._transactions = Transactions(
@@ -287,7 +291,7 @@ class Exchange:
             MemberFencedError: The one given, if this is the second time.
         """
         now, last = time.monotonic(), self._shut_out_at
-        if last is not None and now - last < _IMPOSTOR_SECONDS:
+        if last is not None and now - last < _TWIN_SESSIONS * self._session_seconds:
             raise error
         self._shut_out_at = now
         _log.warning("intake_rejoining")

@@ -88,6 +88,7 @@ async def main(source: str, sink: str, group: str, count: int) -> None:
         new_producer=lambda: Producer(transactional_producer_config(settings)),
         topics=[source],
         drain_seconds=settings.intake.drain_seconds,
+        session_seconds=settings.intake.session_timeout_seconds,
         observer=stopwatch,
     )
     intake = Intake(

@@ -82,6 +82,7 @@ class Worker:
             new_producer=lambda: SimulatedProducer(broker, name),
             topics=[INPUT],
             drain_seconds=3.0,
+            session_seconds=6.0,
             repair=self._repair,
             observer=self,
         )

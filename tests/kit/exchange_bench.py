@@ -189,6 +189,7 @@ class Bench:
             new_producer=lambda: cast("Any", FakeProducer(self.broker)),
             topics=[TOPIC],
             drain_seconds=WAIT_SECONDS,
+            session_seconds=6.0,
             repair=lambda: self.broker.called("repair"),
             observer=self.seen,
             patience_seconds=patience_seconds,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -278,6 +279,17 @@ def test_a_member_shut_out_again_has_a_twin_and_gives_up(bench: Bench) -> None:
     assert bench.exchange.fetch(1, 0) is None
     with pytest.raises(MemberFencedError, match="Give each its own INTENTSTREAM_WORKER__ID"):
         bench.exchange.fetch(1, 0)
+
+
+def test_a_member_shut_out_again_once_its_session_may_have_run_out_anew_has_no_twin(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = time.monotonic()
+    for passed in (0.0, 12.5):
+        monkeypatch.setattr("streams.exchange.time.monotonic", lambda at=begun + passed: at)
+        bench.consumer.inside.append(SAME_ID)
+        assert bench.exchange.fetch(1, 0) is None
+    assert bench.broker.calls.count("subscribe") == 3
 
 
 def test_a_stop_ends_the_wait_for_a_broker_that_is_away(bench: Bench) -> None:
