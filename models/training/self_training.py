@@ -1,9 +1,10 @@
 """Refines the zero-shot tier on texts that nobody labelled: what it thinks of them, evened out, is what it learns from.
 
 Without examples, each intent begins as the direction of its name and moves to the middle of the texts that are nearest
-to it, as in k-means on a sphere, held back by the name. With examples, the head itself says which text is what. Either
-way no intent may take many more texts than the others, softly, and a new head learns from the names, the examples and
-the texts. Nothing of it serves before somebody has looked at it: `refine` returns a model and swaps none.
+to it, as in k-means on a sphere, held back by the name. With examples, the head itself says which text is what, and
+texts that are near to each other then say it of each other. Either way no intent may take many more texts than the
+others, softly, and a new head learns from the names, the examples and the texts. Nothing of it serves before somebody
+has looked at it: `refine` returns a model and swaps none.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from scipy import sparse
 from scipy.optimize import brentq
 
 from models.calibration import softmax
@@ -45,6 +47,14 @@ _TRUSTED_SHARE = 0.8
 _NAME_WEIGHT = 5.0
 _EXAMPLE_WEIGHT = 2.0
 """How much a name or an example counts, where an unlabelled text counts as much as it is surely one intent's."""
+
+_NEIGHBOURS = 5
+_NEARNESS = np.float32(10.0)
+"""A text whose cosine is a tenth less is heard by a factor of e less."""
+_HEARSAY = np.float32(0.7)
+"""How much what neighbours say counts against what a text says itself."""
+_HEARING_ROUNDS = 10
+_ROWS = 512
 
 # All of these were chosen on CLINC150, BANKING77 and SNIPS together; results move by less than a point around them.
 
@@ -82,7 +92,8 @@ def refine(
     before = softmax(model.logits(texts, traffic), model.head.temperature)
     sure = float(before.max(axis=1).mean())
     if any(intent.examples for intent in catalogue.intents):
-        guess = _guess_of(evened(np.log(np.maximum(before[:, :-1], 1e-12))))
+        alone = evened(np.log(np.maximum(before[:, :-1], 1e-12)))
+        guess = _guess_of(spread(known, examples.truth, traffic, alone))
         learnt, weight = np.ones(len(texts), np.bool_), _EXAMPLE_WEIGHT
     else:
         guess = _guess_of(cluster(known, examples.truth, traffic, intents))
@@ -129,6 +140,50 @@ def cluster(names: Embeddings, truth: npt.NDArray[np.intp], traffic: Embeddings,
         sizes = np.maximum(belonging.sum(axis=0), 1)[:, None]
         middles = _unit(belonging.T @ texts / sizes + np.float32(_HOLD) * anchors)
     return evened(texts @ middles.T * np.float32(_SHARPNESS))
+
+
+def spread(known: Embeddings, truth: npt.NDArray[np.intp], traffic: Embeddings, guess: Probabilities) -> Probabilities:
+    """Return what each text is taken for once it has heard its neighbours, shape (texts, intents).
+
+    A head that a few examples made is often wrong about a whole heap of texts beside them, and seldom about its middle
+    (Zhou et al. 2003, Learning with local and global consistency).
+
+    Args:
+        known: Embeddings of texts whose intent is known.
+        truth: Whose each is; one that is no intent's says nothing.
+        traffic: Embeddings of the unlabelled texts.
+        guess: What each of those is taken for by itself, shape (texts, intents).
+    """
+    near = _neighbours(np.concatenate((known, traffic)))
+    said = np.zeros((len(known) + len(traffic), guess.shape[1]), np.float32)
+    inside = np.flatnonzero(truth < guess.shape[1])
+    said[inside, truth[inside]] = 1
+    said[len(known) :] = guess
+    heard = said
+    for _ in range(_HEARING_ROUNDS):
+        heard = _HEARSAY * (near @ heard) + (1 - _HEARSAY) * said
+    taken = heard[len(known) :]
+    shares: Probabilities = taken / taken.sum(axis=1, keepdims=True)
+    return shares
+
+
+def _neighbours(embeddings: Embeddings) -> sparse.csr_array:
+    """Return how much each text listens to each other one, shape (texts, texts): to those nearest, either way round."""
+    texts, most = len(embeddings), min(_NEIGHBOURS, len(embeddings) - 1)
+    columns, weights = np.empty((texts, most), np.intp), np.empty((texts, most), np.float32)
+    for start in range(0, texts, _ROWS):
+        rows = np.arange(start, min(start + _ROWS, texts))
+        cosines = embeddings[rows] @ embeddings.T
+        cosines[np.arange(len(rows)), rows] = -np.inf
+        nearest = np.argpartition(-cosines, most - 1, axis=1)[:, :most]
+        columns[rows] = nearest
+        weights[rows] = np.exp(_NEARNESS * (np.take_along_axis(cosines, nearest, axis=1) - 1))
+    listening = sparse.csr_array(
+        (weights.ravel(), (np.repeat(np.arange(texts), most), columns.ravel())), shape=(texts, texts)
+    )
+    listening = listening.maximum(listening.T)
+    evenly = sparse.diags_array(1 / np.sqrt(listening.sum(axis=1)))
+    return (evenly @ listening @ evenly).tocsr().astype(np.float32)
 
 
 def evened(logits: npt.NDArray[np.float32]) -> Probabilities:

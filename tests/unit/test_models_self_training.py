@@ -9,7 +9,7 @@ import pytest
 
 from models.catalogue import Catalogue, Intent
 from models.measures import adaptive_calibration_error
-from models.training.self_training import cluster, evened, refine
+from models.training.self_training import cluster, evened, refine, spread
 from models.training.zero_shot import make_zero_shot
 
 if TYPE_CHECKING:
@@ -86,6 +86,24 @@ def test_texts_gather_around_the_name_they_are_near_to(encoder: Encoder) -> None
     belonging = cluster(encoder.embed(WORDS), np.arange(len(WORDS)), encoder.embed(TRAFFIC), len(WORDS))
     np.testing.assert_allclose(belonging.sum(axis=1), 1, atol=1e-5)
     assert (belonging.argmax(axis=1) == np.repeat(np.arange(len(WORDS)), 60)).mean() > 0.97
+
+
+def test_a_text_among_others_of_one_intent_is_taken_for_theirs(encoder: Encoder) -> None:
+    guess = np.full((len(TRAFFIC), len(WORDS)), 0.02, np.float32)
+    guess[np.arange(len(TRAFFIC)), np.repeat(np.arange(len(WORDS)), 60)] = 0.9
+    mistaken = np.arange(0, len(TRAFFIC), 20)
+    guess[mistaken] = np.roll(guess[mistaken], 1, axis=1)
+    heard = spread(encoder.embed([said(900, word) for word in WORDS]), np.arange(6), encoder.embed(TRAFFIC), guess)
+    np.testing.assert_allclose(heard.sum(axis=1), 1, atol=1e-5)
+    assert (guess.argmax(axis=1) == np.repeat(np.arange(len(WORDS)), 60)).mean() == pytest.approx(0.95)
+    assert (heard.argmax(axis=1) == np.repeat(np.arange(len(WORDS)), 60)).mean() == 1
+
+
+def test_what_is_known_outweighs_a_guess_and_what_is_out_of_scope_says_nothing() -> None:
+    heap = np.tile(np.array([[1.0, 0.0]], np.float32), (5, 1))
+    guess = np.tile(np.array([[0.6, 0.4]], np.float32), (5, 1))
+    assert (spread(heap[:3], np.array([1, 1, 1]), heap, guess).argmax(axis=1) == 1).all()
+    np.testing.assert_allclose(spread(heap[:3], np.array([2, 2, 2]), heap, guess), guess, atol=1e-5)
 
 
 def test_evening_draws_the_columns_together_and_keeps_rows_that_are_sure() -> None:
