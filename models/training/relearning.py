@@ -70,9 +70,12 @@ def relearn(material: Material, encoder: Encoder) -> ZeroShotModel:
 
 
 def _stand_in(material: Material, encoder: Encoder, like: ZeroShotModel) -> ZeroShotModel:
-    """Return a head for which only the likeliest intent matters: it takes over what another has fitted."""
+    """Return a head for which only the likeliest intent matters: it takes over what another has fitted.
+
+    Where the examples alone make a head without n-grams, it learns none from traffic either: ten of these are made.
+    """
     model = make_zero_shot(material.taught, encoder, like)
-    return refine(material.taught, model, material.unlabelled, temperature=1.0)
+    return refine(material.taught, model, material.unlabelled, temperature=1.0, hears_ngrams=like.lexical is not None)
 
 
 def unlearnt(model: ZeroShotModel, material: Material, encoder: Encoder) -> list[str | None]:

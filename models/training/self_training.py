@@ -20,6 +20,8 @@ from models.text import normalise
 from models.training.examples import Examples, examples_of
 from models.training.folds import deal
 from models.training.hybrid import make_hybrid
+from models.training.zero_shot import fit_head
+from models.zero_shot import Head, ZeroShotModel
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
 
     from models.catalogue import Catalogue
     from models.prediction import Probabilities
-    from models.zero_shot import ZeroShotModel
 
     Embeddings = npt.NDArray[np.float32]
 
@@ -72,7 +73,12 @@ class _Guess(NamedTuple):
 
 
 def refine(
-    catalogue: Catalogue, model: ZeroShotModel, unlabelled: Sequence[str], *, temperature: float | None = None
+    catalogue: Catalogue,
+    model: ZeroShotModel,
+    unlabelled: Sequence[str],
+    *,
+    temperature: float | None = None,
+    hears_ngrams: bool = True,
 ) -> ZeroShotModel:
     """Return a model that has learnt from unlabelled texts, too; the one given stays as it is.
 
@@ -81,6 +87,7 @@ def refine(
         model: The prepared one.
         unlabelled: As they were said; out-of-scope texts among them are taken for some intent, with little confidence.
         temperature: Left out: at which it is as sure as the model given.
+        hears_ngrams: Without them it is right nearly as often, and learns in a seventh of the time or less.
     """
     texts = list(dict.fromkeys(normalise(text) for text in unlabelled))
     if len(texts) < _FEWEST_TEXTS * len(catalogue.intents):
@@ -109,6 +116,9 @@ def refine(
         )
         weights = np.concatenate((np.full(len(known), weight), guess.confidence[taken]))
         embeddings = np.concatenate((known, traffic[taken]))
+        if not hears_ngrams:
+            coefficients, bias = fit_head(embeddings, lesson.truth, lesson.classes, weights)
+            return ZeroShotModel(model.encoder, Head(weights=coefficients, bias=bias, temperature=temperature))
         return make_hybrid(model.encoder, lesson, embeddings, temperature=temperature, weights_of_texts=weights)
 
     if temperature is not None:
