@@ -20,8 +20,8 @@ class Material(NamedTuple):
     Attributes:
         catalogue: As its owner wrote it.
         lessons: Corrections that were accepted.
-        disputed: Normalised texts of which somebody says that they were answered wrong, and not enough people what they
-            mean: nothing is learnt from them.
+        disputed: Normalised texts of which somebody believed says that they were answered wrong, and not enough people
+            what they mean: nothing is learnt from them.
         traffic: What was said lately, as it was said.
     """
 

@@ -64,6 +64,18 @@ def vouched_for(lessons: Iterable[Lesson], reliable: Mapping[str, float]) -> lis
     ]
 
 
+def disputed(lessons: Iterable[Lesson], reliable: Mapping[str, float]) -> frozenset[str]:
+    """Return the texts of which somebody who is believed says that they mean something else than was answered.
+
+    Liars dispute whatever they are told: heeded, they would keep all that they say themselves from being learnt from.
+    While nobody is believed, everybody is heeded.
+    """
+    believed = {person for person, honest in reliable.items() if honest >= _LIKELY}
+    return frozenset(
+        lesson.text for lesson in lessons if not believed or any(vote.person_id in believed for vote in lesson.votes)
+    )
+
+
 def _honest(counts: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Return how likely each person is honest, shape (people,), by votes agreed with and not, shape (people, 2)."""
     kinds = np.array([_HONEST, _LYING])

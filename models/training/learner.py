@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from models.kept_embeddings import KeptEmbeddings
 from models.learning.material import Material
-from models.learning.reliability import reliability, vouched_for
+from models.learning.reliability import disputed, reliability, vouched_for
 from models.training.relearning import Contest, compete, relearn, unlearnt
 
 if TYPE_CHECKING:
@@ -93,8 +93,9 @@ class HeadLearner:
         """
         known = self._known(lessons)
         learnt = {lesson.text for lesson in known}
-        disputed = frozenset(lesson.text for lesson in lessons.by_key.values()).difference(learnt)
-        challenger = self._challenger = Material(self._catalogue, known, disputed, tuple(traffic))
+        everyone = lessons.by_key.values()
+        doubtful = disputed(everyone, reliability(everyone)).difference(learnt)
+        challenger = self._challenger = Material(self._catalogue, known, doubtful, tuple(traffic))
         if forgotten := self._forgotten(lessons):
             return self._without(forgotten, challenger, lessons)
         contest = compete(self._champion or self._recalled(challenger), challenger, self._encoder, goes_on=goes_on)

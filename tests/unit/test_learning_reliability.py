@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from models.learning.reliability import reliability, vouched_for
+from models.learning.reliability import disputed, reliability, vouched_for
 from schemas.events import Lesson, Vote
 
 AT = "2026-01-01T00:00:00Z"
@@ -55,6 +55,16 @@ def test_what_is_disputed_waits_whoever_says_it() -> None:
         text="e", intent="refund", accepted=False, votes=(*mine.votes, *other.votes), revision=1, changed_at=AT
     )
     assert "e" not in taught(*proven, disputed)
+
+
+def test_a_text_is_in_doubt_if_somebody_believed_disputes_it_and_not_if_only_a_liar_does() -> None:
+    proven = [lesson(text, "ada") for text in ("a", "b", "c", "d")]
+    waiting = [lesson("e", "ada", accepted=False), lesson("f", "eve", "ada", accepted=False), *LIES]
+    assert disputed(waiting, reliability([*proven, *waiting])) == {"e", "f"}
+
+
+def test_while_nobody_is_believed_every_text_that_somebody_disputes_is_in_doubt() -> None:
+    assert disputed(LIES, reliability(LIES)) == {lie.text for lie in LIES}
 
 
 def test_liars_are_told_from_others_however_much_they_say() -> None:
