@@ -225,7 +225,7 @@ class Metrics:
             "intentstream_memory_limit_bytes",
             "Memory that this process may use: its control group's, or the machine's.",
         )
-        self.memory_limit_bytes.set(memory_limit_bytes())
+        self.memory_limit_bytes.set_function(memory_limit_bytes)  # a platform may change it while we run
         self.workers_live = self._gauge("intentstream_workers_live", "Workers heard of lately, this one included.")
         self.presence_records_refused = self._counter(
             "intentstream_presence_records_refused", "Records of the workers' topic that are no presence."
