@@ -20,7 +20,7 @@ from models.release import MANIFEST_FILE, DamagedReleaseError, Manifest, read_ma
 from schemas.errors import IntentStreamError, UnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 _CHUNK_BYTES = 1 << 20
 _MOST_MANIFEST_BYTES = 1 << 20
@@ -80,7 +80,7 @@ def fetch_release(location: str, sha256: str, root: Path, *, max_bytes: int) -> 
     Raises:
         DamagedReleaseError: What is there is not what the digests say, or too large: fetching again will not help.
         InvalidLocationError: The URL cannot be used.
-        StoreUnavailableError: It cannot be read.
+        StoreUnavailableError: It cannot be read, or its files cannot be written here.
     """
     folder = root / sha256
     if _is_here(folder, sha256):
@@ -92,8 +92,9 @@ def fetch_release(location: str, sha256: str, root: Path, *, max_bytes: int) -> 
         content = _fetch_manifest(system, path, location, sha256)
         room = max_bytes
         for name, digest in read_manifest(content, location).files.items():
-            with _failing_as(f"{location} cannot be read"), system.open(f"{path}/{name}", "rb") as source:
-                room -= _copy(source, making / name, digest, room)
+            chunks = _chunks(system, f"{path}/{name}", location)
+            with _failing_as("It cannot be kept on this machine"):
+                room -= _copy(chunks, making / name, digest, room)
         (making / MANIFEST_FILE).write_bytes(content)
         shutil.rmtree(folder, ignore_errors=True)  # one that was damaged
         making.chmod(0o755)  # a temporary folder is its maker's alone
@@ -178,11 +179,18 @@ def _fetch_manifest(system: Any, path: str, location: str, sha256: str) -> bytes
     return content
 
 
-def _copy(source: Any, target: Path, digest: str, room: int) -> int:
+def _chunks(system: Any, path: str, location: str) -> Iterator[bytes]:
+    """Yield what a file of a store has, piece by piece."""
+    with _failing_as(f"{location} cannot be read"), system.open(path, "rb") as source:
+        while chunk := source.read(_CHUNK_BYTES):
+            yield chunk
+
+
+def _copy(chunks: Iterable[bytes], target: Path, digest: str, room: int) -> int:
     """Copy a file and return its size, or raise once it is too large or turned out to be another."""
     hashed, size = hashlib.sha256(), 0
     with target.open("xb") as copy:
-        while chunk := source.read(_CHUNK_BYTES):
+        for chunk in chunks:
             size += len(chunk)
             if size > room:
                 raise DamagedReleaseError(f"the release is larger than the settings allow, at {target.name}")
