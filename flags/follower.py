@@ -95,6 +95,7 @@ class Follower:
         self._verified_at = float("-inf")
         self.began()
         self._saved_revision, self._saved_at = 0, 0.0
+        self._unsaved: str | None = None
         known = load_last_known(last_known)
         changes = {} if known is None else {change.name: change for change in known.changes}
         self.snapshot = Snapshot(
@@ -123,6 +124,11 @@ class Follower:
     def age_seconds(self) -> float:
         """Return for how long it is not known that the snapshot is all there is; infinite before the first time."""
         return time.monotonic() - self._known_current_at
+
+    @property
+    def unsaved(self) -> str | None:
+        """Return why the state could not be saved when that was tried last, for a person; None: it could."""
+        return self._unsaved
 
     @property
     def lag(self) -> int | None:
@@ -225,6 +231,8 @@ class Follower:
             save_last_known(self._last_known, shown.changes, shown.revision)
         except OSError as error:
             self._observer.unexpected("flags_save")
-            _log.warning("flags_not_saved", path=str(self._last_known), fault=error.strerror)
+            if error.strerror != self._unsaved:
+                _log.warning("flags_not_saved", path=str(self._last_known), fault=error.strerror)
+            self._unsaved = error.strerror or type(error).__name__
         else:
-            self._saved_revision = shown.revision
+            self._saved_revision, self._unsaved = shown.revision, None

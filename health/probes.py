@@ -38,6 +38,7 @@ class FlagsState(msgspec.Struct, frozen=True, kw_only=True):
         lag: Offsets of the log not read yet, as the broker said last; None: it never said.
         overrides: What the environment says, by flag; it stands above the log.
         warnings: What contradicts itself and how it is settled, a sentence each.
+        unsaved: Why they cannot be kept on this machine for the next start; None: they can.
     """
 
     revision: int
@@ -46,6 +47,7 @@ class FlagsState(msgspec.Struct, frozen=True, kw_only=True):
     lag: int | None = None
     overrides: Mapping[str, bool] = {}
     warnings: tuple[str, ...] = ()
+    unsaved: str | None = None
 
 
 class SinkState(msgspec.Struct, frozen=True, kw_only=True):
@@ -188,7 +190,7 @@ def _tier(name: str, *, able: bool) -> Check:
 
 
 def _flags(state: FlagsState) -> Check:
-    """Describe the flags; old or damaged ones go on deciding, so it is a `warn` at most."""
+    """Describe the flags; old, damaged or unsaved ones go on deciding, so it is a `warn` at most."""
     reasons = []
     if state.age_seconds == math.inf:
         reasons.append("The changelog has not been read to its end yet.")
@@ -196,6 +198,8 @@ def _flags(state: FlagsState) -> Check:
         reasons.append(f"Changes of the last {state.age_seconds:.0f} s may be missing.")
     if state.damaged:
         reasons.append(f"The newest record of {', '.join(sorted(state.damaged))} does not count.")
+    if state.unsaved is not None:
+        reasons.append(f"They cannot be kept for the next start: {state.unsaved}.")
     status = Status.WARN if reasons else Status.PASS
     return component("flags", status, " ".join(reasons) or None, observedValue=state.revision, observedUnit="revision")
 

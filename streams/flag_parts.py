@@ -121,6 +121,7 @@ class FlagParts:
             lag=follower.lag,
             overrides=self._overrides,
             warnings=follower.snapshot.warnings,
+            unsaved=follower.unsaved,
         )
 
     @property

@@ -215,6 +215,32 @@ def test_a_worker_starts_with_the_flags_it_had_though_the_broker_is_away(topics:
     assert not second.caught_up
 
 
+class Guarded(Seen):
+    """Counts what it was guarded from."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.guards: list[str] = []
+
+    def unexpected(self, guard: str) -> None:
+        self.guards.append(guard)
+
+
+def test_flags_that_cannot_be_kept_on_disk_decide_and_are_kept_once_they_can(
+    topics: FlagTopics, tmp_path: Path
+) -> None:
+    seen, in_the_way = Guarded(), tmp_path / "folder"
+    in_the_way.write_text("no folder")
+    follower = topics.follower(name="folder/flags", seen=seen)
+    topics.writer().write(turn("caching", on=False))
+    wait_until(lambda: follower.unsaved is not None, "it says that it cannot keep them")
+    assert follower.snapshot.evaluate("caching", NOBODY).value is False
+    in_the_way.unlink()
+    wait_until(lambda: follower.unsaved is None, "it keeps them")
+    assert "caching" in (in_the_way / "flags.json").read_text()
+    assert set(seen.guards) == {"flags_save"}
+
+
 def test_a_flag_may_stand_before_one_that_it_needs(topics: FlagTopics) -> None:
     writer = topics.writer()
     writer.write(Edit(name="base", fields={"enabled": True}, create=True, changed_by="ada"))

@@ -78,8 +78,13 @@ def test_health_fails_exactly_when_the_worker_is_not_ready(
             "warn",
             "The newest record of beta, caching does not count.",
         ),
+        (
+            FlagsState(revision=7, age_seconds=0.1, unsaved="No space left on device"),
+            "warn",
+            "They cannot be kept for the next start: No space left on device.",
+        ),
     ],
-    ids=["known", "never read", "old", "damaged"],
+    ids=["known", "never read", "old", "damaged", "not kept"],
 )
 def test_health_says_how_well_the_flags_are_known(flags: FlagsState, status: str, output: str | None) -> None:
     report = probes.overall(changed(flags=flags), {}, version="1.2.3")
