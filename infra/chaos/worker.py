@@ -15,6 +15,7 @@ from infra.embedded.ports import free_port
 from infra.embedded.process import Child, Launch
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
     from types import TracebackType
 
@@ -31,7 +32,12 @@ class MortalWorker:
         log_file: Where its output goes, over all its starts.
         worker_id: Who it is.
         settings: More of them, as `SECTION__NAME`.
+
+    Attributes:
+        command: What starts it.
     """
+
+    command: Sequence[str] = (sys.executable, "-m", "infra.cli.main", "worker")
 
     def __init__(
         self, broker: str, *, state_folder: Path, log_file: Path, worker_id: str = "worker-1", **settings: object
@@ -78,7 +84,7 @@ class MortalWorker:
 
     def start(self) -> None:
         """Start it; it ends with us, however we end."""
-        launch = Launch(command=[sys.executable, "-m", "infra.cli.main", "worker"], environment=self._settings)
+        launch = Launch(command=self.command, environment=self._settings)
         self._child = Child(launch, folder=self.log_file.parent, log_file=self.log_file)
 
     def kill(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 import urllib.error
 import urllib.request
 from contextlib import contextmanager
@@ -19,13 +20,22 @@ from tests.kit.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from collections.abc import Set as AbstractSet
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from tests.kit.worker import WorkerProcess
 
+_ALERT_SECONDS = 150.0
 _UNITS_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _DURATION = re.compile(r"\b(\d+)([smhd])\b")
 _WINDOW = re.compile(r"\[\d+[smhd]\]|\boffset \d+[smhd]")
+_BEHIND_SECONDS = re.compile(r"(?<=intentstream_sink_lag_seconds > )\d+")
+
+
+def alert_name(name: str, labels: Mapping[str, str]) -> str:
+    """Return an alert's name; with its window, where it has several."""
+    return " ".join([name, *filter(None, [labels.get("window")])])
 
 
 class Prometheus(NamedTuple):
@@ -69,18 +79,39 @@ class Prometheus(NamedTuple):
 
     def firing(self) -> set[str]:
         """Return the names of the alerts that fire; with its window, where one has several."""
-        return {
-            " ".join([rule["name"], *filter(None, [rule["labels"].get("window")])])
-            for rule in self.rules()
-            if rule.get("state") == "firing"
-        }
+        return {alert_name(rule["name"], rule["labels"]) for rule in self.rules() if rule.get("state") == "firing"}
 
-    def fired(self, seconds: float) -> set[str]:
+    def fired(self, seconds: float, *, state: str = "firing") -> set[str]:
         """Return the names of the alerts that fire or did so within the last seconds, with their windows."""
-        query = f'max_over_time(ALERTS{{alertstate="firing"}}[{1_000 * seconds:.0f}ms])'
+        query = f'max_over_time(ALERTS{{alertstate="{state}"}}[{1_000 * seconds:.0f}ms])'
         answer = self.ask("query", query=query)
         labels = [each["metric"] for each in answer["result"]] if answer else []
-        return {" ".join([each["alertname"], *filter(None, [each.get("window")])]) for each in labels}
+        return {alert_name(each["alertname"], each) for each in labels}
+
+    def sees(self, alerts: AbstractSet[str], broken: AbstractContextManager[None]) -> str:
+        """Return how long it took until alerts had fired with something broken, and had cleared with it mended."""
+        wait_until(lambda: not alerts & self.firing(), "nothing is wrong yet")
+        begun = time.monotonic()
+
+        def fired() -> set[str]:
+            return self.fired(time.monotonic() - begun)
+
+        with broken:
+            wait_until(
+                lambda: alerts <= fired(),
+                "they fire",
+                seconds=_ALERT_SECONDS,
+                also=lambda: f"never: {sorted(alerts - fired())}",
+            )
+            after, others = time.monotonic() - begun, fired() - alerts
+        cleared = wait_until(
+            lambda: not alerts & self.firing(),
+            "they clear",
+            seconds=_ALERT_SECONDS,
+            also=lambda: f"still: {sorted(alerts & self.firing())}",
+        )
+        also = f", and so did {', '.join(sorted(others))}" if others else ""
+        return f"fired after {after:.0f} s, cleared {cleared:.0f} s after it was mended{also}"
 
     def watch(self, *workers: WorkerProcess) -> None:
         """Have it read these workers, and no others."""
@@ -126,10 +157,14 @@ def impatient_rules() -> dict[str, Any]:
 
 
 def hurried_rules(times: float) -> dict[str, Any]:
-    """Return the files of rules, by name, with every window and all patience so many times as short."""
+    """Return the files of rules, by name, with every window and all patience so many times as short.
+
+    So is the time for which the sink may be behind; all other thresholds stay.
+    """
     rules = _shipped()
     for rule in _each(rules):
         rule["expr"] = _WINDOW.sub(lambda window: _shorten(window[0], times), rule["expr"])
+        rule["expr"] = _BEHIND_SECONDS.sub(lambda seconds: f"{int(seconds[0]) / times:g}", rule["expr"])
         if "for" in rule:
             rule["for"] = _shorten(rule["for"], times)
     return rules

@@ -24,6 +24,15 @@ class WorkerProcess(MortalWorker):
         """Wait until it may be sent traffic."""
         return self.wait_for("/health/ready", 200, seconds=seconds)
 
+    def wait_until_loaded(self, seconds: float = 240.0) -> float:
+        """Wait until it has started with all its models, which the first on a state folder has to train."""
+        return wait_until(
+            lambda: self._is_alive() and self.get("/health/startup").startswith('{"status":"pass"'),
+            f"{self.worker_id} has every model",
+            seconds=seconds,
+            also=self._said_last,
+        )
+
     def _is_alive(self) -> bool:
         assert self.exit_code is None, f"{self.worker_id} ended with {self.exit_code}\n{self._said_last()}"
         return True
