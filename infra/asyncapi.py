@@ -22,6 +22,8 @@ from schemas.events import (
     Presence,
     Result,
     ReviewRequest,
+    ShadowReport,
+    TrialVerdict,
     Utterance,
     Withdrawal,
 )
@@ -62,6 +64,14 @@ OPERATIONS = (
     Operation("receiveLessons", "receive", topics.CORRECTIONS, (Lesson,), "Answer as people corrected."),
     Operation("sendVerdicts", "send", topics.CORRECTIONS_AUDIT, (CorrectionVerdict,), "Say why, of each correction."),
     Operation("sendWithdrawals", "send", topics.CORRECTIONS_AUDIT, (Withdrawal,), "Say what was taken back, and why."),
+    Operation(
+        "sendShadowReports",
+        "send",
+        topics.CORRECTIONS_AUDIT,
+        (ShadowReport,),
+        "Say what one would have said.",
+    ),
+    Operation("sendTrialVerdicts", "send", topics.CORRECTIONS_AUDIT, (TrialVerdict,), "Say what came of a candidate."),
     Operation("sendChallenges", "send", topics.CORRECTIONS_AUDIT, (Challenge,), "Say why a head was released or not."),
     Operation("sendFlagChanges", "send", topics.FLAGS, (FlagChange,), "Change flags."),
     Operation("receiveFlagChanges", "receive", topics.FLAGS, (FlagChange,), "Follow the flags."),

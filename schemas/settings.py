@@ -167,6 +167,32 @@ class Learning(Section):
         5_000, ge=0, le=100_000, description="The latest utterances that it learns from, too, without a label; 0: none."
     )
 
+    release_by: Literal["rollout", "shadow", "at_once"] = Field(
+        "rollout",
+        description="How a better head comes to serve: after a shadow run, to a growing share of the users; after that "
+        "run, to all at once; or at once.",
+    )
+    shadow_texts: int = Field(
+        300, ge=1, le=10_000_000, description="The least utterances that a shadow is asked about before it goes on."
+    )
+    shadow_seconds: float = Field(600.0, ge=0, description="The least time that it is asked for.")
+    shadow_per_second: float = Field(
+        50.0, gt=0, le=100_000, description="The most utterances that a worker asks it about in a second."
+    )
+    rollout_users: int = Field(
+        1_000,
+        ge=0,
+        le=20_000,
+        description="Where a shadow heard fewer users than this, a rollout would show nothing: all get it.",
+    )
+    rollout_step_seconds: float = Field(600.0, ge=0, description="The least time at each step of its rollout.")
+    rollout_step_utterances: int = Field(
+        1_000, ge=1, description="The least utterances at each step, with it and without."
+    )
+    trial_seconds: float = Field(
+        259_200.0, ge=1, description="A shadow and rollout that have not come to an end by then are given up."
+    )
+
 
 class Review(Section):
     """What people are asked to look at."""

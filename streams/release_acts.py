@@ -18,6 +18,7 @@ from models.store import fetch_file
 from models.zero_shot_release import MADE_FOR_FILE, check_made_for
 from schemas.errors import IntentStreamError
 from streams.clients import client_config
+from streams.release_log import TrialError
 from streams.release_writer import ReleaseWriter, previous_of
 from streams.topics import MODELS
 
@@ -94,8 +95,40 @@ class ReleaseActs:
         self._check(log, log.find(model, release))
         return self._writer.promote(model, release, by=by, reason=reason)
 
+    def shadow(self, model: str, release: str, *, by: str, reason: str) -> ModelRelease:
+        """Have every worker try a release that was pushed beside what serves.
+
+        Raises:
+            UnknownReleaseError: It was never pushed.
+            TrialError: It is a catalogue, it serves, or another is tried.
+            MismatchedReleaseError: It tells other intents apart than the catalogue that serves.
+            IntentStreamError: It cannot be fetched.
+        """
+        if model == CATALOGUE:
+            raise TrialError("A catalogue is not tried beside another: what it answers is in other words.")
+        log = self.read()
+        self._check(log, log.find(model, release))
+        return self._writer.begin_trial(model, release, by=by, reason=reason)
+
+    def roll_out(self, model: str, release: str, *, by: str, reason: str) -> ModelRelease:
+        """Have the release that is tried answer those who have its flag.
+
+        Raises:
+            TrialError: It is not tried any more.
+        """
+        return self._writer.roll_out(model, release, by=by, reason=reason)
+
+    def withdraw(self, model: str, release: str, *, by: str, reason: str) -> ModelRelease:
+        """End a release's trial: what serves goes on serving everybody.
+
+        Raises:
+            UnknownReleaseError: It was never pushed.
+            TrialError: It was never tried.
+        """
+        return self._writer.withdraw(model, release, by=by, reason=reason)
+
     def roll_back(self, model: str, *, by: str, reason: str) -> ModelRelease:
-        """Have every worker serve again what served before.
+        """Have every worker serve again what served before; while a release is tried, end that and no more.
 
         Raises:
             UnknownReleaseError: Nothing did.
@@ -103,7 +136,8 @@ class ReleaseActs:
             IntentStreamError: It cannot be fetched.
         """
         log = self.read()
-        self._check(log, log.find(model, previous_of(log, model)[0]))
+        if log.trial is None or log.trial.name != model:
+            self._check(log, log.find(model, previous_of(log, model)[0]))
         return self._writer.roll_back(model, by=by, reason=reason)
 
     def left_out(self, record: ModelRelease) -> str | None:

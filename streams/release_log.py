@@ -23,6 +23,14 @@ class UnknownReleaseError(IntentStreamError):
     exit_code = 64
 
 
+class TrialError(IntentStreamError):
+    """A release that cannot be tried as things stand; the message says why. Nothing was written."""
+
+    code = "no_trial"
+    http_status = 409
+    exit_code = 75
+
+
 class InvalidReleaseRecordError(IntentStreamError):
     """A record of the log that is no release. It changes nothing."""
 
@@ -34,6 +42,17 @@ class InvalidReleaseRecordError(IntentStreamError):
 def key_of(record: ModelRelease) -> bytes:
     """Return the key that a record must have: compaction keeps the last of each."""
     return (record.name if record.state == "serving" else f"{record.name}/{record.release}").encode()
+
+
+def began_revision(record: ModelRelease) -> int:
+    """Return the log's revision when a release's trial began.
+
+    Raises:
+        TrialError: It was never tried.
+    """
+    if record.trial is None:
+        raise TrialError(f"The release {record.release} of {record.name} is not tried.")
+    return record.trial.began_revision or record.revision
 
 
 class ReleaseLog:
@@ -77,6 +96,33 @@ class ReleaseLog:
         """Return what was pushed, of one model or of all, the latest last."""
         records = [record for record in self._pushed.values() if model in {None, record.name}]
         return sorted(records, key=lambda record: record.revision)
+
+    @property
+    def trial(self) -> ModelRelease | None:
+        """Return the release that is tried beside those that serve, if one is; its `trial` says how far it is.
+
+        A trial is a comparison with what serves: whatever came to serve since it began has ended it.
+        """
+        latest = self._tried_last
+        return None if latest is None or self._is_overtaken(latest) else latest
+
+    @property
+    def overtaken_trial(self) -> ModelRelease | None:
+        """Return the release whose trial something else that came to serve has ended, until somebody has noted that."""
+        latest = self._tried_last
+        return latest if latest is not None and self._is_overtaken(latest) else None
+
+    @property
+    def _tried_last(self) -> ModelRelease | None:
+        for record in reversed(self.pushed()):
+            serving = self.serving.get(record.name)
+            serves = serving is not None and serving.release == record.release
+            if record.trial is not None and record.trial.stage != "withdrawn" and not serves:
+                return record
+        return None
+
+    def _is_overtaken(self, record: ModelRelease) -> bool:
+        return any(each.revision > began_revision(record) for each in self.serving.values())
 
     def find(self, model: str, release: str) -> ModelRelease:
         """Return what was pushed by a release's name.

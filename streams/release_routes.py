@@ -27,6 +27,7 @@ _log = structlog.get_logger(__name__)
 
 RELEASES = "/api/v1/models"
 PROMOTE = f"{RELEASES}/{{model}}/promote"
+SHADOW = f"{RELEASES}/{{model}}/shadow"
 ROLL_BACK = f"{RELEASES}/{{model}}/rollback"
 
 _MOST_SHOWN = 50
@@ -43,6 +44,9 @@ class PushedRelease(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     release: str
     serving: Annotated[bool, Meta(description="Whether it is the one that is to serve.")]
+    trial: Annotated[
+        str | None, Meta(description="`shadow` or `rollout`, while it is tried beside the one that serves.")
+    ] = None
     released_at: str
     changed_by: Annotated[str, Meta(description="Who pushed it.")]
     reason: str
@@ -60,7 +64,7 @@ class ReleaseList(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PromoteRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which release is to serve."""
+    """Which release is to serve, or to be tried."""
 
     release: Annotated[str, Meta(min_length=1, max_length=200)]
     reason: _Reason
@@ -75,13 +79,17 @@ class RollBackRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
 
 class ServedRelease(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to serve from now on; workers fetch, verify and warm it first."""
+    """What is to serve from now on, or to be tried; workers fetch, verify and warm it first."""
 
     model: str
     release: str
     revision: int
     left_out: Annotated[
         str | None, Meta(description="The fine-tuned release that tells other intents apart, and waits.")
+    ] = None
+
+    trial: Annotated[
+        str | None, Meta(description="Where it serves nobody yet, or any more: `shadow` or `withdrawn`.")
     ] = None
 
 
@@ -102,7 +110,12 @@ class ReleaseRoutes:
     def mount(self, application: web.Application) -> None:
         """Have an application serve them, and take no more calls when it shuts down."""
         application.add_routes(
-            [web.get(RELEASES, self._list), web.post(PROMOTE, self._promote), web.post(ROLL_BACK, self._roll_back)]
+            [
+                web.get(RELEASES, self._list),
+                web.post(PROMOTE, self._promote),
+                web.post(SHADOW, self._shadow),
+                web.post(ROLL_BACK, self._roll_back),
+            ]
         )
         application.on_shutdown.append(self._close)
 
@@ -114,6 +127,10 @@ class ReleaseRoutes:
     async def _promote(self, request: web.Request) -> web.Response:
         caller, asked = await self._asked(request, PromoteRequest)
         return await self._act(caller, asked, partial(self._acts.promote, request.match_info["model"], asked.release))
+
+    async def _shadow(self, request: web.Request) -> web.Response:
+        caller, asked = await self._asked(request, PromoteRequest)
+        return await self._act(caller, asked, partial(self._acts.shadow, request.match_info["model"], asked.release))
 
     async def _roll_back(self, request: web.Request) -> web.Response:
         caller, asked = await self._asked(request, RollBackRequest)
@@ -136,10 +153,11 @@ class ReleaseRoutes:
                 release=record.release,
                 revision=record.revision,
                 left_out=self._acts.left_out(record),
+                trial=record.trial.stage if record.trial is not None and record.state == "candidate" else None,
             )
 
         served = await self._calls.run(carry_out)
-        _log.info("release_promoted", model=served.model, release=served.release, by=by)
+        _log.info("release_changed", model=served.model, release=served.release, trial=served.trial, by=by)
         return answer_json(served)
 
     def _read(self) -> ReleaseList:
@@ -152,6 +170,7 @@ class ReleaseRoutes:
                     model=record.name,
                     release=record.release,
                     serving=record.release in serving,
+                    trial=record.trial.stage if record == log.trial and record.trial is not None else None,
                     released_at=record.released_at,
                     changed_by=record.changed_by,
                     reason=record.reason,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
@@ -13,8 +13,15 @@ from flags.log_reader import LogReader
 from flags.turns import Turns
 from models.release import release_name
 from schemas.cloudevents import event_headers
-from schemas.events import CE_TYPES, ModelRelease
-from streams.release_log import InvalidReleaseRecordError, ReleaseLog, UnknownReleaseError, key_of
+from schemas.events import CE_TYPES, ModelRelease, Trial
+from streams.release_log import (
+    InvalidReleaseRecordError,
+    ReleaseLog,
+    TrialError,
+    UnknownReleaseError,
+    began_revision,
+    key_of,
+)
 from streams.results import timestamp
 
 if TYPE_CHECKING:
@@ -106,8 +113,66 @@ class ReleaseWriter:
 
         return self._write(f"the serving {model}", promoted, by=by, reason=reason)
 
+    def begin_trial(self, model: str, release: str, *, by: str, reason: str) -> ModelRelease:
+        """Have a release that was announced tried beside those that serve: asked, and not heard.
+
+        Raises:
+            UnknownReleaseError: It was never announced.
+            TrialError: It serves, or another is tried.
+            ConflictError: Others took the turn again and again.
+            UnavailableError: The broker is away; it may have begun all the same.
+        """
+
+        def shadowed(log: ReleaseLog) -> ModelRelease:
+            record, serving, tried = log.find(model, release), log.serving.get(model), log.trial
+            if serving is not None and serving.release == release:
+                raise TrialError(f"The release {release} of {model} serves; there is nothing to try it beside.")
+            if tried is not None:
+                raise TrialError(
+                    f"The release {tried.release} of {tried.name} is tried already; one at a time. "
+                    f"Promote it, or end that with `intentstream models rollback {tried.name}`."
+                )
+            return msgspec.structs.replace(
+                record, trial=Trial(stage="shadow", began_at=timestamp(time.time()), began_by=by)
+            )
+
+        return self._write(f"the trial of {model}", shadowed, by=by, reason=reason)
+
+    def roll_out(self, model: str, release: str, *, by: str, reason: str) -> ModelRelease:
+        """Have the release that is tried answer those who have its flag.
+
+        Raises:
+            TrialError: It is not tried any more.
+            ConflictError: Others took the turn again and again.
+            UnavailableError: The broker is away; it may have been written all the same.
+        """
+
+        def rolled_out(log: ReleaseLog) -> ModelRelease:
+            tried = log.trial
+            if tried is None or (tried.name, tried.release) != (model, release):
+                raise TrialError(f"The release {release} of {model} is not tried any more.")
+            return _at_stage(tried, "rollout")
+
+        return self._write(f"the trial of {model}", rolled_out, by=by, reason=reason)
+
+    def withdraw(self, model: str, release: str, *, by: str, reason: str) -> ModelRelease:
+        """End a release's trial: what serves goes on serving everybody.
+
+        Raises:
+            UnknownReleaseError: It was never announced.
+            TrialError: It was never tried.
+            ConflictError: Others took the turn again and again.
+            UnavailableError: The broker is away; it may have ended all the same.
+        """
+        return self._write(
+            f"the trial of {model}",
+            lambda log: _at_stage(log.find(model, release), "withdrawn"),
+            by=by,
+            reason=reason,
+        )
+
     def roll_back(self, model: str, *, by: str, reason: str) -> ModelRelease:
-        """Have the release served that was served before this one.
+        """Have the release served that was served before this one; while one is tried, end that and no more.
 
         Raises:
             UnknownReleaseError: There was none before.
@@ -116,6 +181,8 @@ class ReleaseWriter:
         """
 
         def rolled_back(log: ReleaseLog) -> ModelRelease:
+            if log.trial is not None and log.trial.name == model:
+                return _at_stage(log.trial, "withdrawn")
             release, *previous = previous_of(log, model)
             return msgspec.structs.replace(log.find(model, release), state="serving", previous=tuple(previous))
 
@@ -167,6 +234,15 @@ class ReleaseWriter:
             # Ours, committed, and not to be read yet: the broker has still to write the transaction's end.
             log.apply(key_of(self._last), msgspec.json.encode(self._last))
         return log, found
+
+
+def _at_stage(record: ModelRelease, stage: Literal["rollout", "withdrawn"]) -> ModelRelease:
+    began = began_revision(record)
+    if record.trial is None:  # which `began_revision` has refused
+        return record
+    return msgspec.structs.replace(
+        record, trial=msgspec.structs.replace(record.trial, stage=stage, began_revision=began)
+    )
 
 
 def previous_of(log: ReleaseLog, model: str) -> tuple[str, ...]:

@@ -36,6 +36,8 @@ from schemas.events import (
     Presence,
     Result,
     ReviewRequest,
+    ShadowReport,
+    TrialVerdict,
     Utterance,
     Withdrawal,
 )
@@ -152,10 +154,10 @@ TOPICS: tuple[TopicSpec, ...] = (
     TopicSpec(
         name=CORRECTIONS_AUDIT,
         key="utterance id, or the lesson's key",
-        description="What the guard made of each correction, what it took back, which heads were released, and why.",
+        description="What the guard made of each correction, what it took back, how tried releases fared, and why.",
         partitions=1,
         retention_ms=-1,
-        events=(CorrectionVerdict, Withdrawal, Challenge),
+        events=(CorrectionVerdict, Withdrawal, Challenge, ShadowReport, TrialVerdict),
     ),
     TopicSpec(
         name=WORKERS,

@@ -41,7 +41,8 @@ def list_releases(*, as_json: bool) -> None:
         return
     for record in log.pushed():
         serving = log.serving.get(record.name)
-        mark = "serving" if serving is not None and serving.release == record.release else ""
+        tried = record.trial.stage if record == log.trial and record.trial is not None else ""
+        mark = "serving" if serving is not None and serving.release == record.release else tried
         metrics = "  ".join(f"{name} {value:g}" for name, value in record.metrics.items() if name.startswith("test_"))
         click.echo(f"{record.name:<10} {record.release}  {mark:<7}  {record.released_at}  {record.reason}  {metrics}")
     if not log.pushed():
@@ -101,13 +102,26 @@ def promote_release(*, model: str, release: str, reason: str, changed_by: str | 
         _report(acts, record, as_json=as_json)
 
 
+@command.command("shadow")
+@_model_argument
+@click.argument("release")
+@_reason_option
+@_by_option
+@json_option
+def shadow_release(*, model: str, release: str, reason: str, changed_by: str | None, as_json: bool) -> None:
+    """Try a release that was pushed beside what serves: asked about live traffic, then rolled out, then promoted."""
+    with ReleaseActs(begin()) as acts:
+        record = acts.shadow(model, release, by=changed_by or getpass.getuser(), reason=reason)
+        _report(acts, record, as_json=as_json)
+
+
 @command.command("rollback")
 @_model_argument
 @_reason_option
 @_by_option
 @json_option
 def roll_back(*, model: str, reason: str, changed_by: str | None, as_json: bool) -> None:
-    """Have every worker serve again what served before; once more, and it is what served before that."""
+    """End what is tried; else have every worker serve again what served before, and what did before that."""
     with ReleaseActs(begin()) as acts:
         record = acts.roll_back(model, by=changed_by or getpass.getuser(), reason=reason)
         _report(acts, record, as_json=as_json)
@@ -118,6 +132,11 @@ def _report(acts: ReleaseActs, record: ModelRelease, *, as_json: bool) -> None:
     left_out = acts.left_out(record)
     if as_json:
         print_json(msgspec.structs.asdict(record) | ({"left_out": left_out} if left_out else {}))
+        return
+    if record.trial is not None and record.state == "candidate":
+        said = {"withdrawn": "is not tried any more; what serves goes on"}
+        how = said.get(record.trial.stage, "is tried beside what serves")
+        click.echo(f"{record.name} {record.release} {how} (revision {record.revision}).")
         return
     if record.state == "candidate":
         click.echo(f"{record.name} {record.release} is at {record.location}. To have it served:")

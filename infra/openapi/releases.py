@@ -9,6 +9,7 @@ from streams.release_routes import (
     PROMOTE,
     RELEASES,
     ROLL_BACK,
+    SHADOW,
     PromoteRequest,
     ReleaseList,
     RollBackRequest,
@@ -17,7 +18,7 @@ from streams.release_routes import (
 
 RELEASE_TYPES: tuple[type, ...] = (ReleaseList, PromoteRequest, RollBackRequest, ServedRelease)
 
-_MODEL = Parameter("model", "path", "`distilbert` or `catalogue`.", {"type": "string"})
+_MODEL = Parameter("model", "path", "`distilbert`, `zero_shot` or `catalogue`.", {"type": "string"})
 _SERVED = {200: Answer("What is to serve now.", ServedRelease)}
 _ACTING = (
     problems(
@@ -58,10 +59,21 @@ def release_operations() -> list[Operation]:
         ),
         Operation(
             "post",
+            SHADOW,
+            "shadowRelease",
+            _TAG,
+            "Try a release that was pushed beside what serves, before it comes to serve.",
+            _SERVED | _ACTING,
+            (_MODEL,),
+            body={JSON: PromoteRequest},
+            scope=Scope.MODELS_WRITE,
+        ),
+        Operation(
+            "post",
             ROLL_BACK,
             "rollBackRelease",
             _TAG,
-            "Have every worker serve again what served before.",
+            "End what is tried; else have every worker serve again what served before.",
             _SERVED | _ACTING,
             (_MODEL,),
             body={JSON: RollBackRequest},

@@ -12,6 +12,7 @@ from schemas.events.flag import Condition, Experiment, FlagChange, Guardrail, Pr
 from schemas.events.fleet import ModelRelease, Presence
 from schemas.events.lesson import Challenge, CorrectionVerdict, Lesson, Vote, Withdrawal
 from schemas.events.result import Alternative, Attempt, Outcome, Result, ReviewRequest, Timings
+from schemas.events.trial import Difference, ShadowReport, Trial, TrialVerdict
 from schemas.events.utterance import Source, Utterance
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "Correction",
     "CorrectionVerdict",
     "DeadLetter",
+    "Difference",
     "Experiment",
     "FlagChange",
     "ForgetRequest",
@@ -39,8 +41,11 @@ __all__ = [
     "ReviewRequest",
     "Rollout",
     "Rule",
+    "ShadowReport",
     "Source",
     "Timings",
+    "Trial",
+    "TrialVerdict",
     "Utterance",
     "Variant",
     "Vote",
@@ -58,6 +63,8 @@ EVENT_TYPES: dict[str, type[Event]] = {
     "intentstream.correction-verdict.v1": CorrectionVerdict,
     "intentstream.withdrawal.v1": Withdrawal,
     "intentstream.challenge.v1": Challenge,
+    "intentstream.shadow-report.v1": ShadowReport,
+    "intentstream.trial-verdict.v1": TrialVerdict,
     "intentstream.flag-change.v1": FlagChange,
     "intentstream.model-release.v1": ModelRelease,
     "intentstream.presence.v1": Presence,

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, field
 
 from schemas.events.event import Event, Identifier, Seconds
+from schemas.events.trial import Trial  # noqa: TC001 - msgspec reads it from here
 
 
 class Presence(Event, frozen=True, kw_only=True):
@@ -44,3 +45,6 @@ class ModelRelease(Event, frozen=True, kw_only=True):
     ] = ()
     changed_by: Annotated[str, Meta(description="Who pushed, promoted or rolled back.")] = ""
     reason: str = ""
+    trial: Annotated[
+        Trial | None, Meta(description="Of one that is there to be served: how it is tried beside the one that serves.")
+    ] = None

@@ -72,7 +72,9 @@ class Challenge(Event, frozen=True, kw_only=True):
         str, Meta(description="`better`, `forgotten`, `no_better`, `worse_elsewhere` or `intent_collapses`.")
     ]
     reason: Annotated[str, Meta(description="The reason for a person.")]
-    release: Annotated[str | None, Meta(description="Of `zero_shot`, if it was promoted.")] = None
+    release: Annotated[
+        str | None, Meta(description="Of `zero_shot`, if one was made: promoted, or to be tried first.")
+    ] = None
     catalogue: Annotated[str, Meta(description="Digest of the catalogue that it learnt.")]
     lessons: Annotated[int, Meta(ge=0, description="The revision of the corrections' log that it has learnt.")]
     corrections: Annotated[int, Meta(ge=0, description="How many corrections it has learnt.")]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 
-from schemas.events import ModelRelease
+from schemas.events import ModelRelease, Trial
 from streams.release_log import InvalidReleaseRecordError, ReleaseLog, UnknownReleaseError, key_of
 
 
@@ -63,3 +65,25 @@ def test_a_record_under_anothers_key_changes_nothing() -> None:
     with pytest.raises(InvalidReleaseRecordError, match="another release's"):
         log.apply(b"distilbert/b", msgspec.json.encode(record("a", 1)))
     assert log.pushed() == []
+
+
+def tried(release: str, revision: int, stage: Any, began: int = 0) -> ModelRelease:
+    trial = Trial(stage=stage, began_at="2026-11-30T09:00:00Z", began_revision=began)
+    return msgspec.structs.replace(record(release, revision), trial=trial)
+
+
+def test_what_is_tried_is_known_until_it_is_withdrawn_or_serves() -> None:
+    log = folded(record("a", 1), record("a", 2, serving=True), tried("b", 3, "shadow"))
+    assert log.trial is not None
+    assert log.trial.release == "b"
+    assert folded(tried("b", 3, "shadow"), tried("b", 4, "rollout", 3)).trial == tried("b", 4, "rollout", 3)
+    assert folded(tried("b", 3, "shadow"), tried("b", 4, "withdrawn", 3)).trial is None
+    promoted = folded(tried("b", 3, "shadow"), record("b", 4, serving=True))
+    assert (promoted.trial, promoted.overtaken_trial) == (None, None)
+
+
+def test_whatever_else_comes_to_serve_overtakes_what_is_tried_until_that_is_noted() -> None:
+    log = folded(tried("b", 3, "shadow"), tried("b", 4, "rollout", 3), record("c", 5, serving=True))
+    assert (log.trial, log.overtaken_trial) == (None, tried("b", 4, "rollout", 3))
+    log.apply(b"distilbert/b", msgspec.json.encode(tried("b", 6, "withdrawn", 3)))
+    assert (log.trial, log.overtaken_trial) == (None, None)

@@ -14,7 +14,7 @@ from flags.api.blocking import BlockingCalls
 from health.metrics import Metrics
 from health.middleware import protect
 from schemas.access import Access
-from schemas.events import ModelRelease
+from schemas.events import ModelRelease, Trial
 from schemas.settings import Web
 from schemas.tokens import Scope, Token
 from streams.release_acts import MismatchedReleaseError
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from streams.release_acts import ReleaseActs
 
 SECRET = "grace-grace-grace-grace"  # noqa: S105 - opens nothing
+SHADOW = "/api/v1/models/distilbert/shadow"
 PROMOTE, ROLL_BACK = "/api/v1/models/distilbert/promote", "/api/v1/models/distilbert/rollback"
 
 
@@ -65,6 +66,11 @@ class Acts:
             raise MismatchedReleaseError("It tells other intents apart.")
         self.made.append(("promote", model, name, by, reason))
         return self.read().find(model, name)
+
+    def shadow(self, model: str, name: str, *, by: str, reason: str) -> ModelRelease:
+        self.made.append(("shadow", model, name, by, reason))
+        trial = Trial(stage="shadow", began_at="2026-11-30T09:00:00Z")
+        return msgspec.structs.replace(self.read().find(model, name), trial=trial)
 
     def roll_back(self, model: str, *, by: str, reason: str) -> ModelRelease:
         self.made.append(("roll back", model, by, reason))
@@ -109,6 +115,14 @@ async def test_one_is_promoted_by_somebody_for_a_reason(client: Client, acts: Ac
     )
     assert (status, served["release"], served["left_out"]) == (200, "new", None)
     assert acts.made == [("promote", "distilbert", "new", "ada", "it is better")]
+
+
+async def test_one_is_tried_beside_what_serves_and_the_answer_says_that_it_serves_nobody(
+    client: Client, acts: Acts
+) -> None:
+    status, tried = await ask(client, "POST", SHADOW, {"release": "new", "reason": "is it?", "changed_by": "ada"})
+    assert (status, tried["release"], tried["trial"]) == (200, "new", "shadow")
+    assert acts.made == [("shadow", "distilbert", "new", "ada", "is it?")]
 
 
 async def test_what_serves_is_taken_back(client: Client, acts: Acts) -> None:

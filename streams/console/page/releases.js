@@ -7,6 +7,7 @@ import { since } from "./format.js";
 
 const RELEASES = "/api/v1/models";
 const FEW = 5;
+const TRIED = { shadow: "tried in its shadow", rollout: "rolled out to some" };
 let shown = null; // what served when the list was asked for
 
 export function releasesPart() {
@@ -33,7 +34,11 @@ export function showReleases(shot) {
 async function look() {
   try {
     const [list] = await ask("GET", RELEASES);
-    const rows = list.releases.slice(0, FEW).map((each) => ({ ...each, back: each.serving ? (list.previous[each.model] ?? null) : null }));
+    const rows = list.releases.slice(0, FEW).map((each) => ({
+      ...each,
+      back: each.serving ? (list.previous[each.model] ?? null) : null,
+      beside: each.serving ? (list.releases.find((other) => other.model === each.model && other.trial)?.release ?? null) : null,
+    }));
     keep($("releases"), rows, (each) => `${each.model} ${each.release}`, makeRow);
     say($("releases-news"), "");
   } catch (problem) {
@@ -49,27 +54,31 @@ function makeRow(first) {
   const act = h("button", { type: "button", class: "quiet" });
   const node = h("li", { class: "pushed" }, h("b", {}, first.model), h("div", {}, h("code", {}, first.release), tag, said), act);
   const update = (each) => {
-    tag.hidden = !each.serving;
+    tag.hidden = !each.serving && !each.trial;
+    say(tag, each.serving ? "serves" : TRIED[each.trial] ?? "");
     say(said, [each.changed_by && `by ${each.changed_by}`, since(each.released_at), each.reason].filter(Boolean).join(" · "));
-    act.hidden = each.serving && !each.back;
-    say(act, each.serving ? "Roll back" : "Promote");
-    act.setAttribute("aria-label", each.serving ? `Roll ${each.model} back to ${each.back}` : `Promote ${each.model} ${each.release}`);
+    act.hidden = each.serving && !each.back && !each.beside;
+    say(act, each.beside ? "End trial" : each.serving ? "Roll back" : "Promote");
+    const back = each.beside ? `End the trial of ${each.model} ${each.beside}` : `Roll ${each.model} back to ${each.back}`;
+    act.setAttribute("aria-label", each.serving ? back : `Promote ${each.model} ${each.release}`);
     act.onclick = () => change(each);
   };
   return { node, update };
 }
 
-async function change({ model, release, serving, back }) {
+async function change({ model, release, serving, back, beside }) {
+  const fetched = `Every worker fetches it, verifies it and warms it before it answers; ${serving ? release : "what serves now"} answers until then.`;
   const done = await makeChange({
-    title: serving ? `Serve ${back} again?` : `Serve ${release}?`,
-    text: `Every worker fetches it, verifies it and warms it before it answers; ${serving ? release : "what serves now"} answers until then.`,
-    verb: serving ? "Roll back" : "Promote",
+    title: beside ? `Stop trying ${beside}?` : serving ? `Serve ${back} again?` : `Serve ${release}?`,
+    text: beside ? `${release} goes on serving everybody.` : fetched,
+    verb: beside ? "End trial" : serving ? "Roll back" : "Promote",
     danger: serving,
     method: "POST",
     path: `${RELEASES}/${model}/${serving ? "rollback" : "promote"}`,
     body: serving ? {} : { release },
   });
   if (!done) return;
-  say($("releases-news"), done.left_out ? `distilbert ${done.left_out} tells other intents apart, and waits until one is trained for these.` : `${done.model} ${done.release} is to serve.`);
+  if (done.trial) say($("releases-news"), `${done.model} ${done.release} is not tried any more.`);
+  else say($("releases-news"), done.left_out ? `distilbert ${done.left_out} tells other intents apart, and waits until one is trained for these.` : `${done.model} ${done.release} is to serve.`);
   setTimeout(look, 2_000);
 }
