@@ -284,6 +284,17 @@ class Metrics:
         self.head_challenge_seconds = self._gauge(
             "intentstream_head_challenge_seconds", "How long the last one took to be made and judged."
         )
+        self.candidate = self._gauge(
+            "intentstream_candidate",
+            "1: a release is tried here beside what serves, in its shadow or rolled out.",
+            "stage",
+        )
+        self.shadow_texts = self._counter(
+            "intentstream_shadow_texts",
+            "Utterances by whether a candidate would have answered the same, or was not asked.",
+            "outcome",
+        )
+        self.trials = self._counter("intentstream_trials", "Stages of trials that ended, by what came of them.", "code")
         self.corrections_revision = self._gauge(
             "intentstream_corrections_revision", "The last change of what corrections teach that was applied."
         )

@@ -20,6 +20,7 @@ from models.observer import Observer, Unobserved
 from models.policy import NO_POLICY, Plan, Policy
 from models.prediction import TierUnavailableError
 from models.preparation import NOTHING_ANNOUNCED, Announced, Preparation
+from models.recent_embeddings import RecentEmbeddings
 from models.redis_store import RedisStore
 from models.remote.opening import remote_tier
 from models.router import DISTILBERT, RULES, ZERO_SHOT
@@ -34,11 +35,9 @@ if TYPE_CHECKING:
     from models.answer import Answer
     from models.breaker import BreakerState
     from models.catalogue import Catalogue
-    from models.encoder import Encoder
     from models.prediction import Model
     from models.remote.tier import RemoteTier
     from models.router import Route
-    from models.zero_shot import ZeroShotModel
     from schemas.settings import Settings
 
 _Loaded = TypeVar("_Loaded")
@@ -63,6 +62,7 @@ class Classifier:
         announced: Announced = NOTHING_ANNOUNCED,
         fitter: Executor | None = None,
         share: bool = True,
+        beside: Classifier | None = None,
         observer: Observer | None = None,
     ) -> None:
         """Compose what is to serve; nothing is loaded yet, and every tier says so.
@@ -73,14 +73,19 @@ class Classifier:
             announced: Which releases of it and of the fine-tuned tier to serve.
             fitter: Fits thresholds, one classifier's after another's; None: each fits its own.
             share: Whether answers are remembered in Redis, too.
+            beside: One whose models are taken over where they are the same; it must be loaded. Nothing is found out
+                here about what is near to corrections.
             observer: Is told what happens.
         """
         told = observer or Unobserved()
-        self._preparation = Preparation(settings, catalogue, announced)
+        self._beside = beside
+        self._preparation = Preparation(
+            settings, catalogue, announced, encoder=None if beside is None else beside.encoder
+        )
         self._fitting = Fitting(settings, catalogue, self._preparation)
         self._classes = len(catalogue.labels) + 1
         self._labels = catalogue.labels
-        self._encoder: Encoder | None = None
+        self._encoder: RecentEmbeddings | None = None
         self._surroundings: Surroundings | None = None
         self._promises = settings.models.promise is not None
         self._policy = NO_POLICY
@@ -143,6 +148,11 @@ class Classifier:
         return self._labels
 
     @property
+    def encoder(self) -> RecentEmbeddings | None:
+        """Return what embeds texts for the tier `zero_shot`, once that is loaded."""
+        return self._encoder
+
+    @property
     def surroundings(self) -> Surroundings | None:
         """Return what tells which texts are near to corrected ones; None until, and unless, it is loaded."""
         return self._surroundings
@@ -163,7 +173,10 @@ class Classifier:
         Raises:
             OSError: The rules cannot be read or made. Without them, texts would be answered by no tier at all.
         """
-        self._local[RULES].serve(await self._off_the_loop(self._preparation.rules))
+        if (rules := self._taken_over(RULES)) is not None:
+            self._local[RULES].serve(rules)
+        else:
+            self._local[RULES].serve(await self._off_the_loop(self._preparation.rules))
         calm_blas()
         _log.info("tier_ready", tier=RULES)
         self._release = await self._off_the_loop(lambda: self._preparation.release)
@@ -231,6 +244,11 @@ class Classifier:
         """Decide the next texts by this policy."""
         self._policy, self._plans = policy, {}
 
+    def keep_embeddings(self, most: int) -> None:
+        """Remember the embeddings of so many of the latest texts, for who is made beside us; 0: of none, any more."""
+        if self._encoder is not None:
+            self._encoder.keep(most)
+
     def plan(self, route: Route) -> Plan:
         """Return in which order a route's tiers are asked, and what each one's answer must have to stand."""
         plan = self._plan(route)
@@ -280,15 +298,26 @@ class Classifier:
                 with contextlib.suppress(UnavailableError):
                     await self._remote.probe()
             else:
-                await self._load(DISTILBERT, self._preparation.distilbert)
+                await self._load(DISTILBERT, lambda: self._taken_over(DISTILBERT) or self._preparation.distilbert())
         finally:
             self._tiers_there.set()
         await self._load_policy()
-        await self._load_nearness()
+        if self._beside is None:
+            await self._load_nearness()
 
-    def _zero_shot(self) -> ZeroShotModel:
+    def _taken_over(self, tier: str) -> Model | None:
+        """Return the model of whom we are made beside, where ours would be the same."""
+        if self._beside is None or not self._preparation.is_same(tier, self._beside.preparation):
+            return None
+        other = self._beside.tiers[tier]
+        return other.model if isinstance(other, LocalTier) else None
+
+    def _zero_shot(self) -> Model:
+        if (taken_over := self._taken_over(ZERO_SHOT)) is not None:
+            return taken_over
         model = self._preparation.zero_shot()
-        self._encoder = model.encoder
+        if isinstance(model.encoder, RecentEmbeddings):
+            self._encoder = model.encoder
         return model
 
     async def _load_nearness(self) -> None:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import random
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 import structlog
 
+from models.candidates import Candidates, CandidatesObserver
 from models.catalogue import load_catalogue
 from models.catalogue_release import CATALOGUE_FILE
 from models.distilbert import LABELS_FILE, check_labels
@@ -25,7 +26,9 @@ from schemas.errors import IntentStreamError, InvalidCatalogueError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
+    from models.candidates import NewCandidate
     from models.catalogue import Catalogue
     from models.classifier import Classifier
     from models.preparation import Announced
@@ -48,6 +51,18 @@ MODELS = (CATALOGUE, DISTILBERT, ZERO_SHOT)
 """What can be announced, in the order in which it is looked at."""
 
 
+class Wanted(NamedTuple):
+    """What is announced.
+
+    Attributes:
+        serving: What is to serve, by model; a model that is not among them is served as the settings have it.
+        trial: What is to be tried beside that, and how.
+    """
+
+    serving: Mapping[str, ModelRelease]
+    trial: ModelRelease | None = None
+
+
 class ReleaseRefusedError(IntentStreamError):
     """A release that cannot serve, whoever fetches it; another must be promoted."""
 
@@ -55,14 +70,11 @@ class ReleaseRefusedError(IntentStreamError):
     http_status = 422
 
 
-class InstallerObserver(Protocol):
+class InstallerObserver(CandidatesObserver, Protocol):
     """Who counts. Called on the installer's loop; must not block."""
 
     def release_swapped(self, release: str) -> None:
         """Show what serves from now on."""
-
-    def release_failed(self, model: str, code: str) -> None:
-        """Count that a release could not be brought into service."""
 
     def releases_behind(self, models: Mapping[str, str]) -> None:
         """Show for which models something else serves than was announced."""
@@ -78,6 +90,7 @@ class ReleaseInstaller:
         settings: Where to fetch to, and how much.
         serving: What is replaced.
         new_classifier: Makes the next.
+        new_candidate: Makes what is tried beside it.
         served: What serves as we begin, and where that is kept for the next start.
         own: The catalogue to serve where none is announced.
         observer: Who counts.
@@ -90,6 +103,7 @@ class ReleaseInstaller:
         serving: Serving,
         *,
         new_classifier: Callable[[Catalogue, Announced], Classifier],
+        new_candidate: NewCandidate,
         served: ServedReleases,
         own: Catalogue,
         observer: InstallerObserver,
@@ -103,7 +117,10 @@ class ReleaseInstaller:
         self._observer = observer
         self._settled = settled
         self._root = served.root
-        self._wanted: Mapping[str, ModelRelease] | None = None
+        self._wanted: Wanted = Wanted({})
+        self._candidates = Candidates(
+            serving, new_candidate=new_candidate, fetch=self._fetched, misfit=self._misfit, observer=observer
+        )
         self._news = asyncio.Event()
         self._refused: dict[tuple[str, int], str] = {}
         self._thread = DaemonThread("fetch-releases")
@@ -115,8 +132,8 @@ class ReleaseInstaller:
         """Return why something else serves than was announced, by model. From any thread."""
         return self._faults
 
-    def want(self, wanted: Mapping[str, ModelRelease]) -> None:
-        """Bring these into service, by model; a model that is not among them is served as the settings have it."""
+    def want(self, wanted: Wanted) -> None:
+        """Bring what is announced into service, and beside it."""
         self._wanted = wanted
         self._failures = 0
         self._news.set()
@@ -146,20 +163,30 @@ class ReleaseInstaller:
         self._news.clear()
         failures, self._failures = self._failures, 0
         try:
-            faults = await self._install(self._wanted or {})
+            faults = await self._install(self._wanted.serving)
+            await self._bring()
         except OSError as error:
             _log.warning("release_not_installed", error=error.strerror)
-            faults = dict.fromkeys(self._wanted or {}, f"It could not be brought into service: {error.strerror}.")
+            faults = dict.fromkeys(self._wanted.serving, f"It could not be brought into service: {error.strerror}.")
             self._failures = 1
         except Exception as error:  # noqa: BLE001 - the guard of the loop: a bug leaves in place what serves
             self._observer.unexpected("release_installer")
             _log.exception("release_not_installed", error=type(error).__name__)
-            faults = dict.fromkeys(self._wanted or {}, f"It could not be brought into service: {type(error).__name__}.")
+            faults = dict.fromkeys(
+                self._wanted.serving, f"It could not be brought into service: {type(error).__name__}."
+            )
             self._failures = 1
         if self._failures:
             self._failures += failures
         self._faults = faults
         self._observer.releases_behind(faults)
+
+    async def _bring(self) -> None:
+        """Have what is to be tried stand beside what serves; what keeps it from that is told where it is met."""
+        try:
+            await self._candidates.bring(self._wanted.trial, self._served.catalogue, self._served.installed)
+        except (StoreUnavailableError, OSError):
+            self._failures = 1
 
     async def _install(self, wanted: Mapping[str, ModelRelease]) -> dict[str, str]:
         """Bring into service what can be; return why what cannot be cannot, by model."""
@@ -190,11 +217,7 @@ class ReleaseInstaller:
         if serving is not None and serving.record.sha256 == record.sha256 and current.tiers[DISTILBERT].ready:
             return Installed(record, serving.folder)
         try:
-            folder = await self._off_the_loop(
-                lambda: fetch_release(
-                    record.location, record.sha256, self._root, max_bytes=self._settings.models.max_release_bytes
-                )
-            )
+            folder = await self._fetched(record)
         except StoreUnavailableError as error:
             self._fail(record, error, faults)
             self._failures = 1
@@ -203,6 +226,13 @@ class ReleaseInstaller:
             self._refuse(record, error, faults)
             return serving
         return Installed(record, folder)
+
+    async def _fetched(self, record: ModelRelease) -> Path:
+        """Return the folder of a release, copied from its store unless it is here already."""
+        most = self._settings.models.max_release_bytes
+        return await self._off_the_loop(
+            lambda: fetch_release(record.location, record.sha256, self._root, max_bytes=most)
+        )
 
     async def _catalogue(self, after: dict[str, Installed], faults: dict[str, str]) -> Catalogue:
         """Return the catalogue to serve; the one that serves, where the new one makes no sense."""
@@ -299,6 +329,8 @@ class ReleaseInstaller:
     def _prune(self) -> None:
         """Keep what serves, and what a rollback would bring back."""
         kept = {each.record.sha256 for each in self._served.installed.values()}
+        if self._wanted.trial is not None:
+            kept.add(self._wanted.trial.sha256)
         before = {name for each in self._served.installed.values() for name in each.record.previous[:1]}
         prune(self._root, lambda digest: digest in kept or release_name(digest) in before)
 

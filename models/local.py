@@ -50,6 +50,11 @@ class LocalTier:
         return self._name
 
     @property
+    def model(self) -> Model | None:
+        """What is asked, if it is there."""
+        return self._model
+
+    @property
     def ready(self) -> bool:
         """Whether there is a model to ask."""
         return self._model is not None

@@ -23,7 +23,9 @@ from models.learning.nearness import FILE as NEARNESS_FILE
 from models.learning.nearness import Nearness
 from models.lexical import LexicalModel
 from models.policy import TierPolicy
+from models.recent_embeddings import RecentEmbeddings
 from models.release import MANIFEST_FILE, read_release, release_name
+from models.router import RULES, ZERO_SHOT
 from models.rules import RulesModel
 from models.weights import weights_digest
 from models.zero_shot import ZeroShotModel
@@ -65,8 +67,23 @@ NOTHING_ANNOUNCED = Announced()
 class Preparation:
     """What serves one catalogue, made on first use. Everything here blocks: call it off the event loop."""
 
-    def __init__(self, settings: Settings, catalogue: Catalogue, announced: Announced = NOTHING_ANNOUNCED) -> None:
-        """Take the catalogue, and what was announced; prepared files lie in `models` under the state folder."""
+    def __init__(
+        self,
+        settings: Settings,
+        catalogue: Catalogue,
+        announced: Announced = NOTHING_ANNOUNCED,
+        *,
+        encoder: RecentEmbeddings | None = None,
+    ) -> None:
+        """Take what is to be prepared; the files lie in `models` under the state folder.
+
+        Args:
+            settings: Where, and for how many threads.
+            catalogue: The intents.
+            announced: What of the releases is to serve.
+            encoder: To be shared; None: the tier `zero_shot` opens its own.
+        """
+        self._shared_encoder = encoder
         self._root: Path = settings.state_folder / "models"
         self._announced = announced
         self._tuned = announced.distilbert or self._root / DISTILBERT_FOLDER
@@ -134,7 +151,7 @@ class Preparation:
             TierUnavailableError: The head that was announced goes with another catalogue or encoder.
             DamagedReleaseError: Its files are not what its manifest says.
         """
-        opened = self.encoder()
+        opened = self._shared_encoder or RecentEmbeddings(self.encoder())
         if self._announced.zero_shot:
             return load_zero_shot_release(self._announced.zero_shot, opened, self._catalogue.digest, self.encoder_name)
 
@@ -145,6 +162,15 @@ class Preparation:
 
         name = "zero-shot-" + _digest(self._lexical_name, self.encoder_name, opened.precision)
         return ZeroShotModel.load(opened, prepared(self._root, name, make))
+
+    def is_same(self, tier: str, other: Preparation) -> bool:
+        """Return whether another's model of a tier is the very same as ours."""
+        if tier == RULES:
+            return self._lexical_name == other._lexical_name
+        mine, its = self._announced.zero_shot, other._announced.zero_shot
+        if tier == ZERO_SHOT:
+            return (mine, self.base) == (its, other.base)
+        return (self._tuned, self._catalogue.labels) == (other._tuned, other._catalogue.labels)
 
     def nearness(self, encoder: Encoder) -> Nearness:
         """Return what is near by the catalogue's examples, in the embeddings of the encoder that was opened."""

@@ -70,6 +70,7 @@ from streams.sink.parts import SinkParts
 from streams.topics import UTTERANCES, apply_topics
 from streams.tracing import LastSpans, new_tracing
 from streams.transactions import PATIENCE_SECONDS
+from streams.trials.parts import TrialParts
 from streams.web import WebServer
 
 if TYPE_CHECKING:
@@ -152,12 +153,14 @@ class Worker:
         self._publisher = Publisher(settings)
         self._learning = self._new_learning()
         self._sink = SinkParts(settings, self._observer)
+        self._trials = self._new_trials()
         self._decider = FlaggedClassifier(
             self._serving,
             lambda: self._flags.snapshot,
             self._observer,
             self._brown_out,
             self._learning.corrector,
+            shadow=self._trials.shadow,
         )
         self._leased = LeasedDecider(SideDecider(self._decider, self._side), self._flags.lease)
         self._reviews = Reviews(settings.review, settings.intake.review_below_confidence, self._observer)
@@ -193,6 +196,7 @@ class Worker:
             self._models,
             self._releases,
             self._learning,
+            self._trials,
             self._sink,
         ]
         channel = self.app.new_channel(_CHANNEL_BATCHES)
@@ -231,11 +235,20 @@ class Worker:
         def new_classifier(catalogue: Catalogue, announced: Announced) -> Classifier:
             return Classifier(settings, catalogue, announced=announced, fitter=fitter, observer=self._observer)
 
+        def new_candidate(
+            catalogue: Catalogue, announced: Announced, *, beside: Classifier, answers: bool
+        ) -> Classifier:
+            heard = self._observer if answers else None
+            return Classifier(
+                settings, catalogue, announced=announced, fitter=fitter, share=answers, beside=beside, observer=heard
+            )
+
         serving = Serving(new_classifier(served.catalogue, served.announced))
         installer = ReleaseInstaller(
             settings,
             serving,
             new_classifier=new_classifier,
+            new_candidate=new_candidate,
             served=served,
             own=own,
             observer=self._observer,
@@ -252,7 +265,21 @@ class Worker:
             publisher=self._publisher,
             flags=lambda: self._flags.snapshot,
             wait_for_flags=self._flags.wait_until_caught_up,
+            tried=lambda: self._releases.tried,
             announce=self._flags.announce,
+            observer=self._observer,
+        )
+
+    def _new_trials(self) -> TrialParts:
+        return TrialParts(
+            self._settings,
+            serving=self._serving,
+            publisher=self._publisher,
+            tried=lambda: self._releases.tried,
+            flag_log=self._flags.writer,
+            flags=lambda: self._flags.snapshot,
+            wait_for_flags=self._flags.wait_until_caught_up,
+            browned_out=lambda: self._brown_out.active,
             observer=self._observer,
         )
 

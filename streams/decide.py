@@ -19,6 +19,7 @@ from schemas.events import Utterance
 from schemas.strategies import Strategy
 from streams.decision_log import log_decision
 from streams.results import Decision
+from streams.trials.flag import flag_of, is_candidates_flag
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -28,9 +29,10 @@ if TYPE_CHECKING:
     from models.classifier import Classifier
     from models.learning.corrector import Corrector
     from models.router import Route
-    from models.serving import Serving
+    from models.serving import Candidate, Serving
     from schemas.cloudevents import Received
     from streams.brown_out import BrownOut
+    from streams.trials.shadow import Shadow
 
 _log = structlog.get_logger(__name__)
 
@@ -74,6 +76,8 @@ class _Way(NamedTuple):
     caching: bool
     states: tuple[bool, ...]
     correcting: bool = True
+    tried: bool = False
+    """Whether the release that is tried answers, instead of the one that serves."""
 
 
 class _Asker(NamedTuple):
@@ -100,6 +104,7 @@ class FlaggedClassifier:
         observer: Who counts, if anyone does.
         brown_out: Says when adaptive routing is to go no further than the rules.
         corrector: Answers as people corrected, before the classifier is asked; left out: nobody corrected anything.
+        shadow: Asks the release that is tried about what was answered, afterwards; left out: nobody does.
     """
 
     def __init__(
@@ -109,7 +114,10 @@ class FlaggedClassifier:
         observer: FlagsObserver | None = None,
         brown_out: BrownOut | None = None,
         corrector: Corrector | None = None,
+        *,
+        shadow: Shadow | None = None,
     ) -> None:
+        self._shadow = shadow
         self._corrector = corrector
         self._serving = serving
         self._flags = flags
@@ -126,14 +134,17 @@ class FlaggedClassifier:
         return _asker(flags, Experiments(flags), _NOBODY).way.route
 
     async def decide(self, utterances: Sequence[Received]) -> list[Decision]:
-        """Return one decision for each utterance, in their order; all by one release."""
-        with self._serving.call() as classifier:
-            return await self._decide(classifier, utterances)
+        """Return one decision for each utterance, in their order; all by what serves and is tried as they come."""
+        with self._serving.both() as (serving, candidate):
+            return await self._decide(serving, candidate, utterances)
 
-    async def _decide(self, classifier: Classifier, utterances: Sequence[Received]) -> list[Decision]:
-        flags, release, begun = self._flags(), classifier.release, time.monotonic()
+    async def _decide(
+        self, serving: Classifier, candidate: Candidate | None, utterances: Sequence[Received]
+    ) -> list[Decision]:
+        flags, begun = self._flags(), time.monotonic()
         recollection = NOTHING if self._corrector is None else self._corrector.current
-        askers = self._askers(flags, utterances)
+        rolled_out = candidate if candidate is not None and candidate.stage == "rollout" else None
+        askers = self._askers(flags, utterances, None if rolled_out is None else flag_of(rolled_out.record))
         rows: defaultdict[_Way, list[int]] = defaultdict(list)
         for row, asker in enumerate(askers):
             rows[asker.way].append(row)
@@ -141,7 +152,9 @@ class FlaggedClassifier:
         for way, those in _portions(rows, compared=bool(flags.compared)):
             waited = time.monotonic() - begun
             texts = [utterances[row].utterance.text for row in those]
-            answers = await self._answers(classifier, recollection, texts, way)
+            classifier = rolled_out.classifier if rolled_out is not None and way.tried else serving
+            taken = self._taken(way)
+            answers = await self._answers(classifier, recollection, texts, way, taken)
             took = time.monotonic() - begun - waited
             strategy = way.route.strategy.value
             review_below = classifier.review_below(way.route)
@@ -150,7 +163,7 @@ class FlaggedClassifier:
                 decisions[row] = Decision(
                     answer,
                     strategy,
-                    release,
+                    classifier.release,
                     flags.revision,
                     recollection.revision if way.correcting else 0,
                     exposures=askers[row].exposures,
@@ -162,29 +175,36 @@ class FlaggedClassifier:
                 )
                 if askers[row].logged:
                     log_decision(utterances[row], decisions[row])
+            if self._shadow is not None and candidate is not None and rolled_out is None:
+                said = [utterances[row] for row in those]
+                self._shadow.offer(candidate, said, answers, taken, served_by=serving.release)
         return [decisions[row] for row in range(len(utterances))]
 
-    def _askers(self, flags: Snapshot, utterances: Sequence[Received]) -> list[_Asker]:
+    def _askers(self, flags: Snapshot, utterances: Sequence[Received], tried: str | None) -> list[_Asker]:
         """Return which way each goes; where finding that out fails, everyone goes the standard one."""
         try:
-            return _askers(flags, utterances)
+            return _askers(flags, utterances, tried)
         except Exception as error:  # noqa: BLE001 - the guard of routing: an utterance is answered whatever its way
             _log.error("routing_failed", utterances=len(utterances), **describe_fault(error))
             if self._observer is not None:
                 self._observer.unexpected("routing")
             return [_STANDARD] * len(utterances)
 
+    def _taken(self, way: _Way) -> Route:
+        """Return the route that is taken: in a brown-out adaptive routing lets the first tier's answer stand."""
+        browned_out = self._brown_out is not None and self._brown_out.active
+        spared = browned_out and way.route.strategy is Strategy.ADAPTIVE
+        return way.route._replace(escalate=False) if spared else way.route
+
     async def _answers(
-        self, classifier: Classifier, recollection: Recollection, texts: Sequence[str], way: _Way
+        self, classifier: Classifier, recollection: Recollection, texts: Sequence[str], way: _Way, taken: Route
     ) -> list[Answer]:
         """Return one answer a text: as people corrected, else the classifier's.
 
-        In a brown-out adaptive routing lets the first tier's stand, and says so. Where only one tier is to be asked, be
-        it for that or for speed, it is not found out either whether a text is near to a corrected one.
+        What was spared the next tier says so. Where only one tier is to be asked, be it for that or for speed, it is
+        not found out either whether a text is near to a corrected one.
         """
-        browned_out = self._brown_out is not None and self._brown_out.active
-        spared = browned_out and way.route.strategy is Strategy.ADAPTIVE
-        taken = way.route._replace(escalate=False) if spared else way.route
+        spared = taken != way.route
         given: dict[int, Answer] = {}
         if self._corrector is not None and way.correcting:
             given = await self._corrector.answers(recollection, texts, near=taken.escalate)
@@ -218,7 +238,7 @@ def _spared(answers: Sequence[Answer]) -> list[Answer]:
     ]
 
 
-def _askers(flags: Snapshot, utterances: Sequence[Received]) -> list[_Asker]:
+def _askers(flags: Snapshot, utterances: Sequence[Received], tried: str | None) -> list[_Asker]:
     """Return what the flags say to each utterance's author; who cannot be told apart is asked for once."""
     known: dict[Hashable, _Asker] = {}
     experiments = Experiments(flags)
@@ -228,7 +248,7 @@ def _askers(flags: Snapshot, utterances: Sequence[Received]) -> list[_Asker]:
         key = _identity(flags, utterance)
         asker = known.get(key)
         if asker is None:
-            asker = known[key] = _asker(flags, experiments, utterance)
+            asker = known[key] = _asker(flags, experiments, utterance, tried)
         askers.append(asker)
     return askers
 
@@ -241,8 +261,10 @@ def _identity(flags: Snapshot, utterance: Utterance) -> Hashable:
     return utterance.user_id, *[attributes.get(name) for name in flags.asked_attributes]
 
 
-def _asker(flags: Snapshot, experiments: Experiments, utterance: Utterance) -> _Asker:
+def _asker(flags: Snapshot, experiments: Experiments, utterance: Utterance, tried: str | None = None) -> _Asker:
     """Return what the flags, and the experiment if one runs, say to an utterance's author.
+
+    `tried` is the flag of the release that is rolled out and here to answer, if one is.
 
     An arm decides in the place of adaptive routing, and so does the winner of the last experiment. The modes stand
     above both: whoever asks for quality or speed gets it, and is in no arm.
@@ -252,22 +274,25 @@ def _asker(flags: Snapshot, experiments: Experiments, utterance: Utterance) -> _
     adaptive, performance, quality, distilbert, zero_shot, caching, ab_testing, logged, correcting = states
     strategy = choose_strategy(adaptive_routing=adaptive, performance_mode=performance, quality_mode=quality)
     context = Context(user_id=user, attributes=attributes)
-    exposures, arm = _exposures(flags, context), None
+    exposures, arm = _exposures(flags, context, tried), None
     if not (performance or quality):
         arm = experiments.arm(context) if ab_testing else None
         strategy = Strategy(experiments.strategy(arm) or strategy)
     if arm is None:
         exposures.pop(experiments.running or "", None)
-    way = _Way(route(strategy, distilbert=distilbert, zero_shot=zero_shot), caching, states, correcting)
+    by_tried = tried is not None and flags.evaluate(tried, context).value is True
+    way = _Way(route(strategy, distilbert=distilbert, zero_shot=zero_shot), caching, states, correcting, by_tried)
     return _Asker(way, exposures, arm, logged)
 
 
-def _exposures(flags: Snapshot, context: Context) -> dict[str, str]:
+def _exposures(flags: Snapshot, context: Context, tried: str | None) -> dict[str, str]:
     """Return the variants that chance gave an utterance's author.
 
-    Whom a rule picked, or who got what everyone gets, is like nobody on the other side, and is left out.
+    Whom a rule picked, or who got what everyone gets, is like nobody on the other side, and is left out; and so is
+    everybody where the release that the flag is about is not here to answer.
     """
-    answers = ((name, flags.evaluate(name, context)) for name in flags.compared)
+    compared = (name for name in flags.compared if name == tried or not is_candidates_flag(name))
+    answers = ((name, flags.evaluate(name, context)) for name in compared)
     return {name: answer.variant for name, answer in answers if answer.reason is Reason.SPLIT and answer.variant}
 
 

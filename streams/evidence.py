@@ -75,7 +75,9 @@ class EvidenceReader:
             UnavailableError: The broker does not say where to begin; nothing has changed.
         """
         new = {
-            since: Followed(Comparison(since), self._places_at(since.seconds - _CLOCKS_SECONDS))
+            since: Followed(
+                Comparison(since), places_at(self._consumer, (RESULTS, FEEDBACK), since.seconds - _CLOCKS_SECONDS)
+            )
             for since in wanted
             if since not in self._followed
         }
@@ -154,32 +156,6 @@ class EvidenceReader:
         self._newest = dict.fromkeys(starts, -math.inf)
         self._consumer.assign([TopicPartition(*place, offset) for place, offset in starts.items()])
 
-    def _places_at(self, moment: float) -> dict[_Place, int]:
-        """Return for each partition the first offset that is not older than a moment; where there is none, its end.
-
-        The ends are asked for first: what comes between the two questions is after them, and so it is read.
-
-        Raises:
-            UnavailableError: The broker does not say.
-        """
-        try:
-            wanted = [
-                TopicPartition(topic, partition, int(max(0.0, moment) * 1000))
-                for topic in (RESULTS, FEEDBACK)
-                for partition in self._consumer.list_topics(topic, _ASK_SECONDS).topics[topic].partitions
-            ]
-            ends = {(each.topic, each.partition): self._end(each) for each in wanted}
-            found = self._consumer.offsets_for_times(wanted, _ASK_SECONDS)
-            return {place: ends[place] if offset is None else offset for place, offset in map(_place_and_offset, found)}
-        except KafkaException as failure:
-            raise UnavailableError(
-                f"The broker does not tell where to read from: {failure.args[0].str()}."
-            ) from failure
-
-    def _end(self, place: TopicPartition) -> int:
-        _, end = self._consumer.get_watermark_offsets(place, timeout=_ASK_SECONDS)
-        return end
-
 
 class Followed:
     """A comparison and, for each partition, the next offset that it has not seen."""
@@ -194,6 +170,35 @@ class Followed:
             return False
         self.positions[place] = offset + 1
         return True
+
+
+def places_at(consumer: Consumer, topics: Collection[str], moment: float) -> dict[_Place, int]:
+    """Return for each partition the first offset that is not older than a moment; where there is none, its end.
+
+    The ends are asked for first: what comes between the two questions is after them, and so it is read.
+
+    Args:
+        consumer: Asks.
+        topics: Whose partitions.
+        moment: Unix time.
+
+    Raises:
+        UnavailableError: The broker does not say.
+    """
+    try:
+        wanted = [
+            TopicPartition(topic, partition, int(max(0.0, moment) * 1000))
+            for topic in topics
+            for partition in consumer.list_topics(topic, _ASK_SECONDS).topics[topic].partitions
+        ]
+        ends = {
+            (each.topic, each.partition): consumer.get_watermark_offsets(each, timeout=_ASK_SECONDS)[1]
+            for each in wanted
+        }
+        found = consumer.offsets_for_times(wanted, _ASK_SECONDS)
+        return {place: ends[place] if offset is None else offset for place, offset in map(_place_and_offset, found)}
+    except KafkaException as failure:
+        raise UnavailableError(f"The broker does not tell where to read from: {failure.args[0].str()}.") from failure
 
 
 def _place_and_offset(found: TopicPartition) -> tuple[_Place, int | None]:

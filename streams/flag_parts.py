@@ -68,6 +68,7 @@ class FlagParts:
         lease: Says whether what this worker knows of the flags still counts.
         workers: This worker's presence, and everybody else's.
         routes: The flags' HTTP routes.
+        writer: Writes flags.
 
     Raises:
         InvalidSettingsError: A flag's override in the environment cannot be used.
@@ -99,7 +100,7 @@ class FlagParts:
         )
         self._presence = self._new_presence()
         self._overrides = read_overrides(os.environ)
-        self._writer = self._new_writer()
+        self.writer = self._new_writer()
         self._flags = self._new_flags()
         self.workers = self._new_workers()
         self._rollouts = self._new_rollouts()
@@ -175,7 +176,7 @@ class FlagParts:
                 last_known=settings.state_folder / "flags.json",
                 observer=observer,
             ),
-            writer=self._writer,
+            writer=self.writer,
             announce=self._presence.announce,
             metrics=self._observer,
         )
@@ -214,7 +215,7 @@ class FlagParts:
             new_reader=lambda: EvidenceReader(settings),
             judge=lambda flag: judge_now(settings, flag, patience_seconds=_JUDGE_SECONDS),
             follower=self._flags.follower,
-            controller=Controller(self._writer, self._observer),
+            controller=Controller(self.writer, self._observer),
             observer=self._observer,
         )
 
@@ -223,7 +224,7 @@ class FlagParts:
         return FlagRoutes(
             self._settings,
             follower=self._flags.follower,
-            writer=self._writer,
+            writer=self.writer,
             overrides=self._overrides,
             propagation=self.workers,
             hold=self.lease.hold,

@@ -200,6 +200,19 @@ class StreamObserver:
         self._metrics.head_challenges.labels(code).inc()
         self._metrics.head_challenge_seconds.set(seconds)
 
+    def candidate_ready(self, stage: str | None) -> None:
+        """Show whether a release is tried here, and how."""
+        for each in ("shadow", "rollout"):
+            self._metrics.candidate.labels(each).set(each == stage)
+
+    def shadow_asked(self, outcome: str, texts: int) -> None:
+        """Count utterances by whether the candidate agreed, differed or was not asked."""
+        self._metrics.shadow_texts.labels(outcome).inc(texts)
+
+    def trial_ended(self, code: str) -> None:
+        """Count what came of a stage of a trial."""
+        self._metrics.trials.labels(code).inc()
+
     def lessons_applied(self, revision: int, texts: int) -> None:
         """Show the revision of the corrections that decides from now on, and how many texts are known."""
         self._metrics.corrections_revision.set(revision)

@@ -11,6 +11,7 @@ from mode import Service
 
 from flags.clients import follower_config
 from flags.log_tail import LogTail, TailObserver
+from models.installer import Wanted
 from streams.clients import admin_client, client_config
 from streams.release_log import InvalidReleaseRecordError, ReleaseLog
 from streams.topics import MODELS
@@ -71,13 +72,19 @@ class Releases(Service):
         )
         self._folding = ReleaseLog()
         self._first_pass = True
-        self._told: Mapping[str, ModelRelease] | None = None
+        self._told: Wanted | None = None
+        self._tried: ModelRelease | None = None
         self._running: asyncio.Task[None] | None = None
 
     @property
     def behind(self) -> Mapping[str, str]:
         """Return why another release serves than was announced, by model."""
         return self._installer.faults
+
+    @property
+    def tried(self) -> ModelRelease | None:
+        """Return what is tried, or was until something else came to serve and nobody has noted it. From any thread."""
+        return self._tried
 
     async def on_start(self) -> None:
         """Begin to follow; what served last serves until the log's end is reached."""
@@ -107,9 +114,13 @@ class Releases(Service):
                 self._observer.release_record_refused()
                 _log.warning("release_record_refused", offset=record.offset(), reason=str(error))
         self._first_pass = self._first_pass and not at_end
-        if not self._first_pass and self._folding.serving != self._told:
-            self._told = self._folding.serving
+        wanted = Wanted(self._folding.serving, self._folding.trial)
+        if not self._first_pass and wanted != self._told:
+            self._told = wanted
             self._side.call(self._installer.want, self._told)
+
+        if not self._first_pass:
+            self._tried = wanted.trial or self._folding.overtaken_trial
 
     def idled(self) -> None:
         """Have nothing to do."""

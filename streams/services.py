@@ -124,7 +124,7 @@ class Models(Service):
         if self._settling is not None:
             self._settling.cancel()
             await asyncio.gather(self._settling, return_exceptions=True)
-        await self._side.run(self._serving.current.close())
+        await self._side.run(self._serving.close())
 
     async def _settle(self) -> None:
         # Where another release takes over meanwhile, this one's loading is cancelled, and that one is loaded.

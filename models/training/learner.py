@@ -76,6 +76,14 @@ class HeadLearner:
             or sum(lesson.revision > self._tried for lesson in self._known(lessons)) >= self._after
         )
 
+    def forgets(self, lessons: Lessons) -> bool:
+        """Return whether what serves has learnt something that was forgotten since."""
+        return bool(self._forgotten(lessons))
+
+    def lacks(self, lessons: Lessons, texts: frozenset[str]) -> int:
+        """Return how many lessons that a head has learnt, by their keys, are gone, and not to make room."""
+        return 0 if len(lessons) >= self._most else len(texts - lessons.by_key.keys())
+
     def attempt(
         self, lessons: Lessons, traffic: Sequence[str], *, goes_on: Callable[[], bool] = lambda: True
     ) -> Attempt | None:
@@ -121,7 +129,7 @@ class HeadLearner:
 
     def _forgotten(self, lessons: Lessons) -> int:
         """Return how many lessons that the champion has learnt are gone, and not to make room."""
-        return 0 if len(lessons) >= self._most else len(self._texts - lessons.by_key.keys())
+        return self.lacks(lessons, self._texts)
 
     def _without(self, forgotten: int, material: Material, lessons: Lessons) -> Attempt:
         """Make a head of what is left; should that be no good one, of the catalogue alone."""

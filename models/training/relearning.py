@@ -9,6 +9,7 @@ not be worse.
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -21,7 +22,7 @@ from models.training.self_training import refine
 from models.training.zero_shot import make_zero_shot
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     import numpy.typing as npt
 
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 _LEVEL = 0.05
 """How unlikely chance must be: for a challenger to be better, to be worse on what is not new, or to lose an intent; the
 latter over all intents together."""
+
+_MUCH_FEWER = 0.75
 
 _LEFT_SHARE = 0.5
 """An intent has collapsed where no more than this share is left of what was right."""
@@ -48,6 +51,9 @@ class Contest(NamedTuple):
         champion: How many of them the champion had right.
         challenger: Likewise.
         p_value: How likely as good a challenger is by chance, if both are as good.
+        different: How many of the texts the two answered otherwise.
+        falls: Of each intent (the empty one: out of scope) that the challenger gives much fewer texts than the champion
+            does, which share of those.
     """
 
     code: str
@@ -56,6 +62,8 @@ class Contest(NamedTuple):
     champion: int
     challenger: int
     p_value: float
+    different: int = 0
+    falls: Mapping[str, float] = MappingProxyType({})
 
     @property
     def promoted(self) -> bool:
@@ -110,7 +118,7 @@ def compete(
     fresh = {lesson.text for lesson in challenger.lessons if (lesson.text, lesson.intent) not in learnt}
     new = np.array([text in fresh for text in asked.texts], np.bool_)
     folds = deal(asked.truth)
-    right = np.zeros((2, len(asked.texts)), np.bool_)
+    answers = np.full((2, len(asked.texts)), -1, np.intp)
     materials = [(material, make_zero_shot(material.taught, encoder)) for material in (champion, challenger)]
     for fold in range(folds.max() + 1):
         out = folds == fold
@@ -119,13 +127,29 @@ def compete(
         for row, (material, like) in enumerate(materials):
             if not goes_on():
                 return None
-            answered = _stand_in(material.without(held_out), encoder, like).predict(part.texts).argmax(axis=1)
-            right[row, out] = answered == part.truth
+            stand_in = _stand_in(material.without(held_out), encoder, like)
+            answers[row, out] = stand_in.predict(part.texts).argmax(axis=1)
     if new.any():
-        said = asked.only(new)
-        right[0, new] = relearn(champion, encoder).predict(said.texts).argmax(axis=1) == said.truth
+        answers[0, new] = relearn(champion, encoder).predict(asked.only(new).texts).argmax(axis=1)
     dealt = folds >= 0
-    return judge(right[0, dealt], right[1, dealt], asked.truth[dealt], new[dealt])
+    right = answers == asked.truth
+    contest = judge(right[0, dealt], right[1, dealt], asked.truth[dealt], new[dealt])
+    labels = [*challenger.catalogue.labels, ""]
+    return contest._replace(
+        different=int((answers[0] != answers[1])[dealt].sum()), falls=_falls(*answers[:, dealt], labels=labels)
+    )
+
+
+def _falls(
+    champion: npt.NDArray[np.intp], challenger: npt.NDArray[np.intp], *, labels: Sequence[str]
+) -> dict[str, float]:
+    """Return which share is left of the texts that each intent got, of those with much fewer."""
+    had, has = (np.bincount(given, minlength=len(labels)) for given in (champion, challenger))
+    return {
+        label: round(float(after / before), 3)
+        for label, before, after in zip(labels, had, has, strict=True)
+        if before and after <= _MUCH_FEWER * before
+    }
 
 
 def judge(

@@ -1,7 +1,7 @@
 """Retrains the head of the tier `zero_shot`, in one worker of the fleet, and releases what is better beyond noise.
 
 All it knows is read from the logs: corrections, what was said lately, and of the releases how far one has learnt. What
-it makes of it is announced like any release, so that every worker swaps it in and one command takes it back.
+it makes is announced like any release, tried beside what serves (`streams.trials`), and one command takes it back.
 """
 
 from __future__ import annotations
@@ -17,16 +17,18 @@ import structlog
 from flags.errors import ConflictError
 from flags.log_reader import LogReader
 from models.learning.lessons import Lessons
-from models.release import ZERO_SHOT
-from models.store import StoreUnavailableError, fetch_file, push_release
+from models.release import ZERO_SHOT, DamagedReleaseError
+from models.store import InvalidLocationError, StoreUnavailableError, fetch_file, push_release
 from models.zero_shot_release import MADE_FOR_FILE, MadeFor, check_made_for, make_zero_shot_release
 from schemas.errors import InvalidEventError, UnavailableError
-from schemas.events import Challenge
+from schemas.events import Challenge, TrialVerdict
 from streams.fleet.duty import DutyObserver, DutyThread
 from streams.learning.guard import is_learning
 from streams.learning.lesson_log import read_lesson
+from streams.release_log import TrialError
 from streams.results import timestamp
 from streams.topics import CORRECTIONS
+from streams.trials.decision import DISAGREEMENT, FALL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from models.learning.material import Material
     from models.training.learner import Attempt, HeadLearner
     from models.zero_shot import ZeroShotModel
+    from schemas.events import ModelRelease
     from streams.fleet.duty import Term
     from streams.fleet.election import Election
     from streams.release_acts import ReleaseActs
@@ -87,8 +90,10 @@ class HeadLearning:
             head that serves is made of, if that is known.
         traffic: Returns what was said lately.
         acts: Announce and promote.
+        tried: Returns the release that is tried beside what serves, as followed here.
+        at_once: Whether what is better is promoted without a trial.
         store: Where releases are pushed to.
-        record: Writes a challenge to the audit.
+        record: Writes to the audit what came of a head.
         flags: Returns the flags as they stand.
         wait_for_flags: Returns whether they have been read to their end, waiting so many seconds for that at most.
         worker_id: Who we are.
@@ -104,8 +109,10 @@ class HeadLearning:
         new_learner: Callable[[Pupil, int, Material | None], HeadLearner],
         traffic: Callable[[], Sequence[str]],
         acts: ReleaseActs,
+        tried: Callable[[], ModelRelease | None],
+        at_once: bool,
         store: str,
-        record: Callable[[Challenge], None],
+        record: Callable[[Challenge | TrialVerdict], None],
         flags: Callable[[], Snapshot],
         wait_for_flags: Callable[[float], bool],
         worker_id: str,
@@ -116,6 +123,9 @@ class HeadLearning:
         self._new_learner = new_learner
         self._traffic = traffic
         self._acts = acts
+        self._tried_now = tried
+        self._at_once = at_once
+        self._taught: tuple[str, frozenset[str]] = ("", frozenset())
         self._store = store
         self._record = record
         self._flags = flags
@@ -156,7 +166,11 @@ class HeadLearning:
                     continue
                 if learner is None or pupil != taught:
                     learner, taught = self._new_learner(pupil, self._tried(pupil), self._material_of(pupil)), pupil
-                if learner.is_due(lessons):
+                tried = self._tried_now()
+                if tried is not None:
+                    self._see_that_it_may_stay(tried, learner, lessons)
+                # One at a time; what serves and knows what was forgotten does not wait for what is tried.
+                if learner.forgets(lessons) or (tried is None and learner.is_due(lessons)):
                     self._attempt(learner, pupil, lessons, term)
         finally:
             reader.close()
@@ -164,6 +178,31 @@ class HeadLearning:
     def rest(self) -> None:
         """Show that it is not this worker that retrains."""
         self._observer.head_learning(active=False)
+
+    def _see_that_it_may_stay(self, tried: ModelRelease, learner: HeadLearner, lessons: Lessons) -> None:
+        """Withdraw a head that is tried and has learnt what was forgotten since."""
+        if tried.name != ZERO_SHOT:
+            return
+        if self._taught[0] != tried.sha256:
+            self._taught = tried.sha256, _texts_of(tried)
+        forgotten = learner.lacks(lessons, self._taught[1])
+        if not forgotten:
+            return
+        current = self._acts.read().trial
+        if current is not None and current.release == tried.release:
+            reason = f"{forgotten} of the texts that it has learnt were forgotten."
+            self._acts.withdraw(ZERO_SHOT, tried.release, by=BY, reason=reason)
+            self._record(
+                TrialVerdict(
+                    model=ZERO_SHOT,
+                    release=tried.release,
+                    stage="rollout" if tried.trial is not None and tried.trial.stage == "rollout" else "shadow",
+                    code="forgotten",
+                    reason=reason,
+                    judged_by=self._worker_id,
+                    judged_at=timestamp(time.time()),
+                )
+            )
 
     def _material_of(self, pupil: Pupil) -> Material | None:
         """Return what the head that serves is made of, if it was made here."""
@@ -238,29 +277,59 @@ class HeadLearning:
                 "test_held_out_accuracy": challenge.challenger / challenge.texts,
                 "champion_held_out_accuracy": challenge.champion / challenge.texts,
                 "p_value": challenge.p_value,
+                DISAGREEMENT: attempt.contest.different / challenge.texts,
+                **{f"{FALL}{intent}": left for intent, left in attempt.contest.falls.items()},
             }
         )
         while term.lasts():
             try:
-                if not pupil.learnt:
+                if not pupil.learnt and not self._goes_back(pupil):
                     untaught = msgspec.structs.replace(made_for, lessons=0, traffic=0, texts=())
-                    self._serve(learner.untaught(), untaught, {}, "Made from the catalogue alone, to go back to.")
-                release = self._serve(attempt.model, made_for, metrics, challenge.reason)
+                    reason = "Made from the catalogue alone, to go back to."
+                    self._acts.promote(
+                        ZERO_SHOT, self._push(learner.untaught(), untaught, {}, reason), by=BY, reason=reason
+                    )
+                release = self._push(attempt.model, made_for, metrics, challenge.reason)
+                begin = self._acts.promote if self._at_once or challenge.code == "forgotten" else self._acts.shadow
+                begin(ZERO_SHOT, release, by=BY, reason=challenge.reason)
                 return msgspec.structs.replace(challenge, release=release)
-            except (UnavailableError, ConflictError) as error:
+            except (UnavailableError, ConflictError, TrialError) as error:
                 self._observer.broker_error(error.code)
                 _log.warning("head_not_released", reason=str(error), again_seconds=_RETRY_SECONDS)
                 term.ending.wait(_RETRY_SECONDS)
         return challenge
 
-    def _serve(self, model: ZeroShotModel, made_for: MadeFor, metrics: Mapping[str, float], reason: str) -> str:
-        """Push, announce and promote a head; return the release's name."""
+    def _goes_back(self, pupil: Pupil) -> bool:
+        """Return whether a head for this catalogue serves that was released, be it the untaught one."""
+        serving = self._acts.read().serving.get(ZERO_SHOT)
+        if serving is None:
+            return False
+        try:
+            check_made_for(fetch_file(serving.location, serving.sha256, MADE_FOR_FILE), pupil.catalogue.digest)
+        except UnavailableError:
+            return False
+        return True
+
+    def _push(self, model: ZeroShotModel, made_for: MadeFor, metrics: Mapping[str, float], reason: str) -> str:
+        """Push and announce a head; return the release's name."""
         with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch) / ZERO_SHOT
             make_zero_shot_release(folder, model, made_for, metrics)
             location, sha256, manifest = push_release(folder, self._store)
-        record = self._acts.announce(location, sha256, manifest, by=BY, reason=reason)
-        return self._acts.promote(ZERO_SHOT, record.release, by=BY, reason=reason).release
+        return self._acts.announce(location, sha256, manifest, by=BY, reason=reason).release
+
+
+def _texts_of(record: ModelRelease) -> frozenset[str]:
+    """Return the keys of the lessons that a head has learnt; none, where it does not say.
+
+    Raises:
+        StoreUnavailableError: It cannot be read now.
+    """
+    try:
+        content = fetch_file(record.location, record.sha256, MADE_FOR_FILE)
+        return frozenset(msgspec.json.decode(content, type=MadeFor).texts)
+    except (DamagedReleaseError, InvalidLocationError, msgspec.DecodeError):
+        return frozenset()  # no worker can try it either
 
 
 def _follow(log: LogReader, lessons: Lessons, place: int) -> int:

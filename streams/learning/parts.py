@@ -22,13 +22,13 @@ from streams.clients import (
     producer_config,
 )
 from streams.fleet.election import Election
+from streams.learning.audit import write_to_audit
 from streams.learning.candidates import candidates_of
 from streams.learning.desk import GuardDesk
 from streams.learning.feedback_route import FeedbackRoute
 from streams.learning.guard import GuardRunner
 from streams.learning.learner import HeadLearning, Pupil
 from streams.learning.lesson_log import LessonFollower
-from streams.learning.record_challenge import record_challenge
 from streams.learning.traffic import read_traffic
 from streams.release_acts import ReleaseActs
 from streams.topics import CORRECTIONS
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from models.learning.material import Material
     from models.serving import Serving
     from models.training.learner import HeadLearner
+    from schemas.events import ModelRelease
     from schemas.settings import Settings
     from streams.observer import StreamObserver
     from streams.publisher import Publisher
@@ -62,6 +63,7 @@ class LearningParts(Service):
         publisher: Who puts feedback on its topic.
         flags: Returns the flags as they stand.
         wait_for_flags: Returns whether they have been read to their end, waiting so many seconds for that at most.
+        tried: Returns the release that is tried beside what serves, as followed here.
         announce: Called when other lessons decide; must not block.
         observer: Counts.
 
@@ -79,6 +81,7 @@ class LearningParts(Service):
         publisher: Publisher,
         flags: Callable[[], Snapshot],
         wait_for_flags: Callable[[float], bool],
+        tried: Callable[[], ModelRelease | None],
         announce: Callable[[], None],
         observer: StreamObserver,
         **kwargs: Any,
@@ -124,8 +127,10 @@ class LearningParts(Service):
                 max_text_characters=settings.intake.max_text_characters,
             ),
             acts=ReleaseActs(settings),
+            tried=tried,
+            at_once=settings.learning.release_by == "at_once",
             store=settings.models.store or str((settings.state_folder / "releases").resolve()),
-            record=lambda challenge: record_challenge(Producer(producer_config(settings)), challenge),
+            record=lambda event: write_to_audit(Producer(producer_config(settings)), event),
             flags=flags,
             wait_for_flags=wait_for_flags,
             worker_id=settings.worker.id,

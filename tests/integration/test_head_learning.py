@@ -10,7 +10,7 @@ import pytest
 from schemas.server_settings import Kafka
 from schemas.settings import Settings
 from streams.reader import TopicReader
-from streams.topics import CORRECTIONS_AUDIT
+from streams.topics import CORRECTIONS_AUDIT, RESULTS
 from tests.kit.brokers import create_our_topics, running_broker
 from tests.kit.command import run_command
 from tests.kit.load import publish, utterances
@@ -37,7 +37,10 @@ CORRECTIONS = [
     *(f"is somebody wrapping gifts on {day}" for day in DAYS),
     *(f"gift paper and ribbon desk {day} evening" for day in DAYS),
 ]
+CALM = [f"{what} {when}" for what in ("please wrap it as a gift", "track my order") for when in DAYS]
 TRAFFIC = 30
+SHADOWED = 20
+SHADOW = {"LEARNING__SHADOW_TEXTS": SHADOWED, "LEARNING__SHADOW_SECONDS": 0}
 
 
 class Shop:
@@ -55,10 +58,12 @@ class Shop:
 
     def challenges(self) -> list[Any]:
         """Return what the audit says of heads."""
+        return [value for value in self._audited() if "champion" in value]
+
+    def _audited(self) -> list[Any]:
         settings = Settings(kafka=Kafka(bootstrap_servers=self._broker))
         with TopicReader(settings, [CORRECTIONS_AUDIT], start="beginning") as reader:
-            values = [json.loads(record.value() or b"") for record in reader.read_to_end()]
-        return [value for value in values if "champion" in value]
+            return [json.loads(record.value() or b"") for record in reader.read_to_end()]
 
     def models(self, *arguments: str) -> Any:
         done = run_command(
@@ -74,16 +79,37 @@ class Shop:
         assert done.returncode == 0, done.stderr.decode()
 
     def wait_until_serving(self, part: str) -> None:
-        wait_until(lambda: part in self._release, f"{part} serves", also=lambda: self.worker.log[-6_000:])
+        wait_until(lambda: part in self.release, f"{part} serves", also=lambda: self.worker.log[-6_000:])
 
     @property
-    def _release(self) -> str:
+    def release(self) -> str:
         release: str = json.loads(self.worker.get("/health") or "{}").get("releaseId", "")
         return release
 
+    def say(self, count: int) -> None:
+        """Have people say something that was not said before."""
+        new = [f"{text} please" for text in CORRECTIONS]
+        publish(self._broker, utterances(count, texts=[text for pair in zip(new, CALM, strict=False) for text in pair]))
+
+    def answered_by(self) -> set[str]:
+        """Return the releases that answered."""
+        settings = Settings(kafka=Kafka(bootstrap_servers=self._broker))
+        with TopicReader(settings, [RESULTS], start="beginning") as reader:
+            return {json.loads(record.value() or b"")["release"] for record in reader.read_to_end()}
+
+    def verdicts(self) -> list[Any]:
+        """Return what the audit says of those that were tried."""
+        return [value for value in self._audited() if "stage" in value]
+
 
 @pytest.fixture
-def shop(tmp_path: Path) -> Iterator[Shop]:
+def learning() -> dict[str, Any]:
+    """How a better head comes to serve."""
+    return {"LEARNING__RELEASE_BY": "at_once"}
+
+
+@pytest.fixture
+def shop(tmp_path: Path, learning: dict[str, Any]) -> Iterator[Shop]:
     (tmp_path / "shop.yaml").write_text(SHOP, "utf-8")
     with running_broker(tmp_path / "kafka") as server:
         create_our_topics(server.endpoint, 2)
@@ -95,6 +121,7 @@ def shop(tmp_path: Path) -> Iterator[Shop]:
             MODELS__CATALOGUE=tmp_path / "shop.yaml",
             MODELS__STORE=tmp_path / "store",
             LEARNING__RETRAIN_AFTER=ENOUGH,
+            **learning,
         )
         with worker:
             worker.wait_until_ready()
@@ -135,3 +162,55 @@ def test_what_is_forgotten_leaves_the_head_that_serves_and_does_not_come_back_wi
     assert challenge["code"] == "forgotten"
     assert challenge["release"] != taught
     shop.wait_until_serving(f"+zero_shot.{challenge['release']}")
+
+
+@pytest.mark.parametrize("learning", [SHADOW])
+def test_a_better_head_is_tried_beside_what_serves_before_it_serves_itself(shop: Shop) -> None:
+    shop.correct(CORRECTIONS, "opening_hours")
+    wait_until(lambda: bool(shop.challenges()), "a head is better", also=lambda: shop.worker.log[-6_000:])
+    [challenge] = shop.challenges()
+    wait_until(
+        lambda: shop.worker.metric("intentstream_candidate") == 1,
+        "the worker tries it",
+        also=lambda: shop.worker.log[-6_000:],
+    )
+    assert f"+zero_shot.{challenge['release']}" not in shop.release
+    shop.say(2 * SHADOWED)
+    shop.wait_until_serving(f"+zero_shot.{challenge['release']}")
+    wait_until(lambda: bool(shop.verdicts()), "the audit says why")
+    [verdict] = shop.verdicts()
+    assert (verdict["release"], verdict["code"]) == (challenge["release"], "promoted")
+    assert verdict["texts"] >= SHADOWED
+    assert "users are too few for a rollout" in verdict["reason"]
+    assert shop.models("list")["serving"]["zero_shot"]["changed_by"] == "trial-controller"
+    untaught = shop.models("rollback", "zero_shot", "--reason", "to see it go back")["release"]
+    shop.wait_until_serving(f"+zero_shot.{untaught}")
+    assert len(shop.challenges()) == 1  # and the same is not made again of the same
+
+
+@pytest.mark.parametrize("learning", [{**SHADOW, "LEARNING__ROLLOUT_USERS": 10}])
+def test_rolled_out_it_answers_a_share_of_the_users_until_one_command_ends_that(shop: Shop) -> None:
+    shop.correct(CORRECTIONS, "opening_hours")
+    wait_until(
+        lambda: shop.worker.metric("intentstream_candidate") == 1,
+        "the worker tries it",
+        also=lambda: shop.worker.log[-6_000:],
+    )
+    shop.say(2 * SHADOWED)
+    wait_until(lambda: bool(shop.verdicts()), "it is judged", also=lambda: shop.worker.log[-6_000:])
+    [verdict] = shop.verdicts()
+    assert verdict["code"] == "rolled_out", verdict["reason"]
+    flag = f"/api/v1/feature-flags/candidate_zero_shot_{verdict['release']}"
+    wait_until(lambda: '"rollout_percentage":10' in shop.worker.get(flag), "a tenth of the users are to have it")
+    candidate = f"+zero_shot.{verdict['release']}"
+
+    def is_mixed() -> bool:
+        shop.say(200)
+        return len({candidate in release for release in shop.answered_by()}) == 2
+
+    wait_until(is_mixed, "some are answered by the one and some by the other", also=lambda: shop.worker.log[-6_000:])
+    assert candidate not in shop.release
+    ended = shop.models("rollback", "zero_shot", "--reason", "we have seen enough")
+    assert (ended["release"], ended["trial"]["stage"]) == (verdict["release"], "withdrawn")
+    wait_until(lambda: shop.worker.metric("intentstream_candidate") == 0, "nobody is answered by it any more")
+    wait_until(lambda: '"rollout_percentage"' not in shop.worker.get(flag), "its flag is gone")

@@ -14,10 +14,13 @@ import pytest
 from models.catalogue import Catalogue, Intent, default_catalogue_path
 from models.classifier import Classifier
 from models.distilbert import TIER_FILE
+from models.local import LocalTier
 from models.policy import Policy, TierPolicy
-from models.preparation import prepare
+from models.preparation import Announced, prepare
 from models.release import Provenance, make_release
 from models.router import DISTILBERT, route
+from models.zero_shot import ZeroShotModel
+from models.zero_shot_release import MadeFor, make_zero_shot_release
 from schemas.events import Attempt, Outcome
 from schemas.settings import Settings
 from schemas.strategies import Strategy
@@ -273,3 +276,35 @@ def test_on_a_machine_where_nothing_is_prepared_rules_answer_before_the_rest_is_
         process.kill()
     assert line.strip() == "rules"
     assert not list(tmp_path.rglob("zero-shot-*"))
+
+
+def model_of(classifier: Classifier, name: str) -> object:
+    tier = classifier.tiers[name]
+    assert isinstance(tier, LocalTier)
+    return tier.model
+
+
+async def test_one_made_beside_another_shares_what_is_the_same_and_leaves_it_whole(
+    settings: Settings, tmp_path: Path
+) -> None:
+    async with Classifier(settings, CATALOGUE, share=False) as first:
+        await first.loaded()
+        assert first.encoder is not None
+        model = model_of(first, "zero_shot")
+        assert isinstance(model, ZeroShotModel)
+        turned = msgspec.structs.replace(model.head, weights=-model.head.weights)
+        made_for = MadeFor(catalogue=CATALOGUE.digest, encoder=first.preparation.encoder_name)
+        make_zero_shot_release(tmp_path / "head", ZeroShotModel(first.encoder, turned, model.lexical), made_for, {})
+        announced = Announced(zero_shot=tmp_path / "head")
+        async with Classifier(settings, CATALOGUE, announced=announced, share=False, beside=first) as second:
+            await second.loaded()
+            candidate = model_of(second, "zero_shot")
+            assert isinstance(candidate, ZeroShotModel)
+            assert candidate is not model
+            assert candidate.encoder is first.encoder
+            assert model_of(second, "rules") is model_of(first, "rules")
+            assert second.release != first.release
+            [mine], [its] = [await each.classify(["my package"], QUALITY) for each in (first, second)]
+            assert (mine.confidence, mine.intent) != (its.confidence, its.intent)
+        [again] = await first.classify(["my package"], QUALITY, caching=False)
+    assert again.confidence == mine.confidence
