@@ -22,7 +22,6 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from infra.embedded.ports import free_port
 from infra.embedded.process import TETHER
-from infra.embedded.session_priority import step_back
 from models.catalogue import default_catalogue_path, load_catalogue
 from models.preparation import prepare
 from schemas.errors import UnavailableError
@@ -61,7 +60,6 @@ class Process:
         self._environment = environment
         self._applied: tuple[int, float] = (-1, 0.0)
         self._came = threading.Condition()
-        self.pid = 0
         self._last_line = ""
         self._ended = False
 
@@ -79,9 +77,8 @@ class Process:
             stdin=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=os.environ | self._environment,
-            start_new_session=True,
+            process_group=0,
         ) as process:
-            self.pid = process.pid
             threading.Thread(target=self._read, args=[process.stderr], daemon=True).start()
             try:
                 yield self
@@ -196,8 +193,6 @@ def flag_fleet(
     with ExitStack() as stack:
         for process in [*classifying, *others]:
             stack.enter_context(process.running())
-        for worker in classifying:
-            step_back(worker.pid)  # as `intentstream up` does
         for worker in classifying:
             worker.wait_until_ready()
         yield classifying, others

@@ -144,7 +144,7 @@ def _peer(side: Side, settings: Settings, folder: Path) -> Iterator[int]:
     errors = folder / f"{side.name}.log"
     with errors.open("wb") as said:
         process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=said, text=True, env=environment, start_new_session=True, cwd=folder
+            command, stdout=subprocess.PIPE, stderr=said, text=True, env=environment, process_group=0, cwd=folder
         )
     try:
         said_ready = any(line.strip() == _READY for line in process.stdout or ())

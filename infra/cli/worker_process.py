@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Self
 
 from infra.embedded.log_file import LogFile
 from infra.embedded.process import Child, Launch
-from infra.embedded.session_priority import step_back
 from schemas.errors import UnavailableError
 
 if TYPE_CHECKING:
@@ -118,7 +117,6 @@ class WorkerProcess:
         launch = Launch(command=[sys.executable, "-m", "infra.cli.main", "worker"], environment=self._environment)
         # In our own folder: relative paths in the settings mean the same for it as for us.
         self._child = Child(launch, folder=Path.cwd(), log_file=self.log_file)
-        step_back(self._child.pid)
 
     def _ask(self) -> tuple[bool, str]:
         try:

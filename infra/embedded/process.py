@@ -1,4 +1,9 @@
-"""A child process that ends when we do, in a session of its own so that the terminal's Ctrl-C reaches only us."""
+"""A child process that ends when we do, in a process group of its own so that the terminal's Ctrl-C reaches only us.
+
+The session stays ours. Linux shares the processor between sessions before it asks which thread is in a hurry: where two
+workers used both cores up, a thread of the one that woke up on the other's core waited there for up to a tenth of a
+second. Within one session the niceness of threads decides, of all processes together (`models.threads.step_back`).
+"""
 
 from __future__ import annotations
 
@@ -54,7 +59,7 @@ class Child:
                     stderr=log,
                     cwd=folder,
                     env={**os.environ, **launch.environment},
-                    start_new_session=True,
+                    process_group=0,
                 )
         except BaseException:
             os.close(self._lifeline)

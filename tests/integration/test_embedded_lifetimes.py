@@ -95,8 +95,11 @@ def test_a_frozen_server_ends_when_its_owner_is_killed(owner: Owner) -> None:
 
 
 def test_the_terminals_interrupt_does_not_reach_a_server(owner: Owner) -> None:
-    assert os.getsid(owner.server.pid) == owner.server.pid
-    assert os.getpgid(owner.server.pid) != os.getpgid(owner.process.pid)
+    assert os.getpgid(owner.server.pid) == owner.server.pid
+
+
+def test_a_server_shares_the_processor_with_its_owner_as_threads_do(owner: Owner) -> None:
+    assert os.getsid(owner.server.pid) == os.getsid(owner.process.pid)
 
 
 def test_a_second_owner_is_refused_while_the_first_one_lives(owner: Owner, redis: EmbeddedServer) -> None:
