@@ -19,6 +19,7 @@ from schemas.events import (
     ForgetRequest,
     Lesson,
     ModelRelease,
+    PersonKey,
     Presence,
     Result,
     ReviewRequest,
@@ -80,6 +81,8 @@ OPERATIONS = (
     Operation("receiveReleases", "receive", topics.MODELS, (ModelRelease,), "Follow the models to serve."),
     Operation("sendPresence", "send", topics.WORKERS, (Presence,), "Say that a worker is there, and what it applied."),
     Operation("receivePresence", "receive", topics.WORKERS, (Presence,), "Know which workers are there."),
+    Operation("sendKeys", "send", topics.KEYS, (PersonKey,), "Give people keys, and destroy them."),
+    Operation("receiveKeys", "receive", topics.KEYS, (PersonKey,), "Open what was sealed."),
     Operation("sendDeadLetters", "send", topics.DEAD_LETTERS, (), "Set aside what is no utterance."),
 )
 

@@ -9,6 +9,7 @@ only once something was refused.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import msgspec
@@ -19,8 +20,16 @@ from schemas.events import CE_TYPES, EVENT_TYPES, MAX_IDENTIFIER_CHARACTERS, Sou
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from schemas.events import Correction, Lesson
+
 Headers = list[tuple[str, bytes | None]]
 """A record's headers as confluent-kafka gives them: in order, names may repeat."""
+
+OpenText = Callable[[str, str], str]
+"""Returns what was sealed, of a key's id and a text; see `streams.privacy.key_log.KeyFollower.opening`."""
+
+UNSEALABLE = frozenset({"sealed", "key_destroyed", "key_unknown", "seal_broken"})
+"""The codes of texts that are sealed and cannot be opened: here, any more, or ever."""
 
 SPECVERSION = "1.0"
 SOURCE = "intentstream"
@@ -82,6 +91,7 @@ def decode_utterance(
     source: Source | str,
     *,
     max_text_characters: int,
+    open_text: OpenText | None = None,
 ) -> Received:
     """Read one record of the utterances topic.
 
@@ -94,14 +104,18 @@ def decode_utterance(
         source: Where the record stands, or a name for what stands nowhere; its text form is the utterance's id if
             nothing else names one.
         max_text_characters: The longest text that is accepted, in Unicode code points.
+        open_text: Opens what is sealed; None: nobody here can.
 
     Raises:
-        InvalidEventError: The record is no utterance. Nothing else is raised, whatever the bytes.
+        InvalidEventError: The record is no utterance, or its text is not to be had. Nothing else is raised, whatever
+            the bytes, but for what `open_text` raises besides.
     """
     if value is None:
         raise InvalidEventError("null_value", "The record has no value (a tombstone); an utterance needs one.")
     received = _read_with_headers(value, dict(headers)) if headers else Received(_decode(_utterances, value))
     utterance = received.utterance
+    if utterance.key_id is not None:
+        unseal(utterance, open_text)
     text = utterance.text
     if len(text) > max_text_characters:
         raise InvalidEventError(
@@ -112,6 +126,20 @@ def decode_utterance(
     if utterance.id is None:
         msgspec.structs.force_setattr(utterance, "id", str(source))  # fresh from the decoder, and nobody else's yet
     return received
+
+
+def unseal(event: Utterance | Correction | Lesson, open_text: OpenText | None) -> None:
+    """Have the text of an event be what was sealed; it must be fresh from its decoder, and nobody else's yet.
+
+    Raises:
+        InvalidEventError: It is not to be had.
+    """
+    if event.key_id is None or event.text is None:
+        return
+    if open_text is None:
+        raise InvalidEventError("sealed", "$.text is sealed, and there is no key here to open it with.")
+    msgspec.structs.force_setattr(event, "text", open_text(event.key_id, event.text))
+    msgspec.structs.force_setattr(event, "key_id", None)
 
 
 def event_headers(event_type: str, event_id: str, time_text: str, traceparent: str | None) -> list[tuple[str, bytes]]:

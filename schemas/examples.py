@@ -17,6 +17,7 @@ from schemas.events import (
     Lesson,
     ModelRelease,
     Outcome,
+    PersonKey,
     Prerequisite,
     Presence,
     Result,
@@ -198,6 +199,12 @@ EXAMPLES = {
         key=b"user-7",
         value=b"{}",
         headers=(("content-type", b"application/json"),),
+    ),
+    "intentstream.person-key.v1": PersonKey(
+        generation=2,
+        wrapped=bytes(range(60)),
+        changed_at="2026-11-23T09:12:31.250Z",
+        changed_by="worker-1",
     ),
     "intentstream.presence.v1": Presence(
         worker_id="worker-1",

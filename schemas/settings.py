@@ -20,6 +20,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from schemas.privacy import Privacy
 from schemas.redaction import DEFAULT_RULES, Rules, rule_faults
 from schemas.server_settings import Acls, Embedded, Kafka, Postgres, Redis, Remote
 from schemas.settings_section import Section, checked_address
@@ -302,6 +303,7 @@ class Settings(BaseSettings):
     sink: Sink = Sink()
     learning: Learning = Learning()
     review: Review = Review()
+    privacy: Privacy = Privacy()
     web: Web = Web()
     access: Access = Access()
     embedded: Embedded = Embedded()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 import uuid
 from typing import TYPE_CHECKING
@@ -96,10 +97,12 @@ class ClassifyRoute:
         if not self._broker_reachable():
             return "The broker is away."
         now = time.time()
-        records = [
-            encode_result(result, received, None, ANY_PARTITION, timestamp(now)),
-            *self._reviews.about(result, received, now, timestamp(now), below=review_below),
-        ]
+        records = [encode_result(result, received, None, ANY_PARTITION, timestamp(now))]
+        review = self._reviews.ask(result, received, now, below=review_below)
+        if review is not None and self._reviews.may_wait:
+            records += await asyncio.to_thread(self._reviews.encode, [(review, received)], timestamp(now))
+        elif review is not None:
+            records += self._reviews.encode([(review, received)], timestamp(now))
         try:
             await self._publisher.publish(records)
         except UnavailableError as error:

@@ -59,6 +59,7 @@ from streams.learning.parts import LearningParts
 from streams.loop_lag import LoopLag
 from streams.model_view import models_state
 from streams.observer import StreamObserver
+from streams.privacy.parts import Keys, new_person_keys
 from streams.publisher import Publisher
 from streams.release_acts import ReleaseActs
 from streams.release_routes import ReleaseRoutes
@@ -136,6 +137,12 @@ class Worker:
         self._tracing = new_tracing(settings)
         self._observer = StreamObserver(self._metrics, self._tracing)
         self._admin = admin_client(settings)
+        self._keys = new_person_keys(
+            settings,
+            observer=self._observer,
+            announce=lambda: self._flags.announce(),  # noqa: PLW0108 - they are made below, for they tell of the keys
+            sweeps=True,
+        )
         self._flags = FlagParts(
             settings,
             admin=self._admin,
@@ -143,6 +150,7 @@ class Worker:
             broker_away=lambda: self._checks.results["kafka"].status is Status.FAIL,
             release=lambda: self._serving.current.release or None,
             corrections_revision=lambda: self._learning.corrector.current.revision,
+            keys_offset=lambda: None if self._keys is None else self._keys.applied,
         )
         self._flags.show(self._metrics)
         self._side = SideLoop("decide")
@@ -152,7 +160,7 @@ class Worker:
         self._brown_out = BrownOut(settings.intake.brown_out_after_seconds, self._observer)
         self._publisher = Publisher(settings)
         self._learning = self._new_learning()
-        self._sink = SinkParts(settings, self._observer)
+        self._sink = SinkParts(settings, self._observer, self._keys)
         self._trials = self._new_trials()
         self._decider = FlaggedClassifier(
             self._serving,
@@ -163,7 +171,7 @@ class Worker:
             shadow=self._trials.shadow,
         )
         self._leased = LeasedDecider(SideDecider(self._decider, self._side), self._flags.lease)
-        self._reviews = Reviews(settings.review, settings.intake.review_below_confidence, self._observer)
+        self._reviews = Reviews(settings.review, settings.intake.review_below_confidence, self._observer, self._keys)
         self._codec = DaemonThread("codec")
         self._exchange = Exchange(
             new_consumer=lambda: Consumer(intake_consumer_config(settings)),
@@ -187,6 +195,7 @@ class Worker:
             Side(self._side),  # first, and so last to stop: others' parts live there
             self._flags.workers,  # before all else that may stop: what still decides is still there
             *([] if self._tracing is None else [LastSpans(self._tracing)]),
+            *([] if self._keys is None else [Keys(self._keys)]),
             WebServer(self._web_application(), settings.web),
             Checks(self._checks),
             LoopLag(self._side, lambda seconds, loop: self._metrics.loop_lag_seconds.observe([seconds], loop)),
@@ -217,6 +226,7 @@ class Worker:
             observer=self._observer,
             brown_out=self._brown_out,
             tracing=self._tracing,
+            keys=self._keys,
         )
 
         async def classify_utterances(batches: StreamT[Batch]) -> None:
@@ -267,6 +277,7 @@ class Worker:
             wait_for_flags=self._flags.wait_until_caught_up,
             tried=lambda: self._releases.tried,
             announce=self._flags.announce,
+            keys=self._keys,
             observer=self._observer,
         )
 
@@ -386,9 +397,11 @@ class Worker:
         return self._checks.results["kafka"].status is Status.PASS
 
     def _prepare(self) -> None:
-        """Bring the topics in line and catch up with the flags, so that nothing is decided by what they once were."""
+        """Bring the topics in line, and catch up with the flags and with people's keys."""
         self._prepare_topics()
         self._flags.prepare()
+        if self._keys is not None:
+            self._keys.wait_until_read()
 
     def _prepare_topics(self) -> None:
         """Bring the topics in line; what is refused is logged, and does not keep a worker from its work."""

@@ -1,7 +1,8 @@
 """Answers a batch: decodes each record, has the texts classified, encodes the results.
 
-No exception leaves it. A record that is no utterance becomes a dead letter; if answering the batch as a whole fails for
-a reason nobody foresaw, its records are answered one by one, and the one at fault becomes a dead letter.
+No exception leaves it but one: that people's keys cannot be read just now. A record that is no utterance becomes a
+dead letter; if answering the batch as a whole fails for a reason nobody foresaw, its records are answered one by one,
+and the one at fault becomes a dead letter.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from schemas.cloudevents import Received, decode_utterance
 from schemas.errors import InvalidEventError
 from schemas.record_headers import headers_of
 from streams.burial import MAX_KEY_BYTES, bury, source_of
+from streams.privacy.parts import KeysAwayError, opening
 from streams.results import encode_result, result_of, timestamp, timings_of
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from schemas.settings import Intake
     from streams.batches import Batch, Outgoing
     from streams.brown_out import BrownOut
+    from streams.privacy.person_keys import PersonKeys
     from streams.results import Decision
     from streams.reviews import Reviews
     from streams.spans import Tracing
@@ -77,6 +80,7 @@ class Classify:
         observer: Who counts.
         brown_out: Is told how long utterances wait.
         tracing: Makes spans, if anybody does.
+        keys: Open what is sealed, if anybody does.
     """
 
     def __init__(
@@ -90,6 +94,7 @@ class Classify:
         observer: ClassifyObserver,
         brown_out: BrownOut | None = None,
         tracing: Tracing | None = None,
+        keys: PersonKeys | None = None,
     ) -> None:
         self._decider = decider
         self._settings = settings
@@ -99,11 +104,18 @@ class Classify:
         self._observer = observer
         self._brown_out = brown_out
         self._tracing = tracing
+        self._keys = keys
 
     async def __call__(self, batch: Batch) -> list[Outgoing]:
-        """Return what is to be written for a batch: a result or a dead letter for each of its records."""
+        """Return what is to be written for a batch: a result or a dead letter for each of its records.
+
+        Raises:
+            KeysAwayError: A text is sealed, and it cannot be told whether its key is destroyed or was never made.
+        """
         try:
             return await self._answer(batch.records, batch)
+        except KeysAwayError:
+            raise
         except Exception as error:  # noqa: BLE001 - the agent's guard: what nobody foresaw is looked for record by record
             self._observer.unexpected("classify_batch")
             _log.error("classify_batch_failed", records=len(batch.records), **describe_fault(error))
@@ -151,10 +163,13 @@ class Classify:
         """Return the utterances among the records, and dead letters for the others."""
         requests, outgoing = [], []
         limit = self._settings.max_text_characters
+        open_text = opening(self._keys)
         for record in records:
             source = source_of(record)
             try:
-                received = decode_utterance(record.value(), headers_of(record), source, max_text_characters=limit)
+                received = decode_utterance(
+                    record.value(), headers_of(record), source, max_text_characters=limit, open_text=open_text
+                )
                 _check_key(record.key())
                 requests.append(Request(record, source, received))
             except InvalidEventError as fault:
@@ -166,7 +181,7 @@ class Classify:
     ) -> tuple[list[Result], list[Outgoing]]:
         """Return the results and their records, and those of the review requests."""
         time_text = timestamp(time.time())
-        results, outgoing = [], []
+        results, outgoing, asked = [], [], []
         for (record, source, received), decision in zip(requests, decisions, strict=True):
             queued = max(0.0, begun + decision.waited_seconds - record.timestamp()[1] / 1000)
             timings = timings_of(decision, queue_seconds=queued)
@@ -174,8 +189,10 @@ class Classify:
             results.append(result)
             outgoing.append(encode_result(result, received, record.key(), source.partition, time_text))
             said_at = record.timestamp()[1] / 1000
-            outgoing += self._reviews.about(result, received, said_at, time_text, below=decision.review_below)
-        return results, outgoing
+            review = self._reviews.ask(result, received, said_at, below=decision.review_below)
+            if review is not None:
+                asked.append((review, received))
+        return results, outgoing + self._reviews.encode(asked, time_text)
 
     def _bury(self, record: Message, fault: InvalidEventError) -> Outgoing:
         self._observer.dead_lettered(fault.code)

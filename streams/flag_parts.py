@@ -63,6 +63,7 @@ class FlagParts:
         broker_away: Returns whether the broker is known to be away.
         release: Returns what this worker answers with, for others to know.
         corrections_revision: Returns by which of people's corrections it answers, likewise.
+        keys_offset: Returns up to where it knows which of people's keys are destroyed, likewise.
 
     Attributes:
         lease: Says whether what this worker knows of the flags still counts.
@@ -83,8 +84,10 @@ class FlagParts:
         broker_away: Callable[[], bool],
         release: Callable[[], str | None],
         corrections_revision: Callable[[], int],
+        keys_offset: Callable[[], int | None],
     ) -> None:
         self._corrections_revision = corrections_revision
+        self._keys_offset = keys_offset
         self._settings = settings
         self._admin = admin
         self._observer = observer
@@ -240,6 +243,7 @@ class FlagParts:
             partitions=self._observer.partitions,
             flags_revision=self.snapshot.revision,
             corrections_revision=self._corrections_revision(),
+            keys_offset=self._keys_offset(),
             release=self._release(),
             started_at=self._started_at,
             seen_at=timestamp(time.time()),

@@ -12,19 +12,23 @@ import time
 from typing import TYPE_CHECKING, Literal, Protocol
 
 import msgspec
+import structlog
 
+from flags.errors import ConflictError
 from schemas.cloudevents import event_headers
+from schemas.errors import UnavailableError
 from schemas.events import CE_TYPES, Alternative, ReviewRequest
 from schemas.redaction import Redactor
 from streams.batches import ANY_PARTITION, Outgoing
 from streams.topics import FEEDBACK
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from schemas.cloudevents import Received
     from schemas.events import Result
     from schemas.settings import Review
+    from streams.privacy.person_keys import PersonKeys
 
 _REVIEW_TYPE = CE_TYPES[ReviewRequest]
 _MAX_CHOICES = 3
@@ -33,6 +37,7 @@ _BURST_SECONDS = 10.0
 """What was not asked for so long may be asked at once: batches come in bursts."""
 
 _encoder = msgspec.json.Encoder()
+_log = structlog.get_logger(__name__)
 
 
 class ReviewsObserver(Protocol):
@@ -52,36 +57,73 @@ class Reviews:
         settings: How much, and what of the text.
         below_confidence: How sure an answer must be to need no person, where its release does not say.
         observer: Who counts.
+        keys: Seal the texts of those who are named; a review may wait for a key to be made then. None: all are plain.
     """
 
-    def __init__(self, settings: Review, below_confidence: float, observer: ReviewsObserver) -> None:
+    def __init__(
+        self,
+        settings: Review,
+        below_confidence: float,
+        observer: ReviewsObserver,
+        keys: PersonKeys | None = None,
+    ) -> None:
         self._below_confidence = below_confidence
         self._sampled_below = round(settings.sample_share * 2 ** (8 * _HASH_BYTES))
         self._redactor = Redactor(settings.redactions) if settings.text else None
         self._allowance = Allowance(settings.most_per_second)
         self._observer = observer
+        self._keys = keys
 
-    def about(
-        self, result: Result, received: Received, said_at: float, time_text: str, *, below: float | None = None
-    ) -> list[Outgoing]:
-        """Return what to write to ask people about a result: one record, or none.
+    @property
+    def may_wait(self) -> bool:
+        """Return whether encoding may wait for a key to be made."""
+        return self._keys is not None
+
+    def ask(
+        self, result: Result, received: Received, said_at: float, *, below: float | None = None
+    ) -> ReviewRequest | None:
+        """Return what people are asked about a result; None: nothing.
 
         Args:
             result: The answer.
             received: The utterance.
             said_at: When it came, Unix time in seconds; the clock of what is too much.
-            time_text: Now, RFC 3339, UTC.
             below: How sure it must be to need no person; None: as the settings say.
         """
         reason = self._reason(result, self._below_confidence if below is None else below)
         sample = self._is_sample(result.utterance_id)
         if reason is None and not sample:
-            return []
+            return None
         if not sample and not self._allowance.take(said_at):
             self._observer.review_dropped(str(reason))
-            return []
+            return None
         self._observer.review_asked(reason or "sample")
-        return [self._encode(self._request(result, received, reason, sample=sample), received, time_text)]
+        return self._request(result, received, reason, sample=sample)
+
+    def encode(self, asked: Sequence[tuple[ReviewRequest, Received]], time_text: str) -> list[Outgoing]:
+        """Return the records of what people are asked, and of which utterances.
+
+        Args:
+            asked: All of a batch, so that whoever has no key yet gets one at the same time.
+            time_text: Now, RFC 3339, UTC.
+        """
+        reviews = self._sealed([review for review, _ in asked])
+        return [self._encode(review, received, time_text) for review, (_, received) in zip(reviews, asked, strict=True)]
+
+    def _sealed(self, reviews: list[ReviewRequest]) -> list[ReviewRequest]:
+        """Return them with the texts of those who are named sealed; where that cannot be, without."""
+        rows = [row for row, review in enumerate(reviews) if review.text is not None and review.user_id is not None]
+        if self._keys is None or not rows:
+            return reviews
+        try:
+            sealed = self._keys.seal_all([(reviews[row].user_id or "", reviews[row].text or "") for row in rows])
+        except (ConflictError, UnavailableError) as error:
+            _log.warning("reviews_without_text", reviews=len(rows), reason=str(error))
+            sealed = []
+        for place, row in enumerate(rows):
+            text, key_id = (sealed[place].text, sealed[place].key_id) if sealed else (None, None)
+            reviews[row] = msgspec.structs.replace(reviews[row], text=text, key_id=key_id)
+        return reviews
 
     def _reason(self, result: Result, below: float) -> Literal["uncertain", "out_of_scope"] | None:
         """Return why people should look, or None if it is in scope and sure enough, or theirs already."""

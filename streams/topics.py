@@ -33,6 +33,7 @@ from schemas.events import (
     ForgetRequest,
     Lesson,
     ModelRelease,
+    PersonKey,
     Presence,
     Result,
     ReviewRequest,
@@ -58,11 +59,15 @@ FLAGS_AUDIT = "intents.flags-audit.v1"
 MODELS = "intents.models.v1"
 CORRECTIONS = "intents.corrections.v1"
 CORRECTIONS_AUDIT = "intents.corrections-audit.v1"
+KEYS = "intents.keys.v1"
 WORKERS = "intents.workers.v1"
 DEAD_LETTERS = "intents.deadletter.v1"
 
 _DAY_MS = 24 * 3600 * 1000
 _TIMEOUT_SECONDS = 30.0
+
+KEYS_COMPACTION_SECONDS = 3_600
+"""How old a record that another stands for may become before the broker is to take it away."""
 
 
 class TopicSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,6 +77,7 @@ class TopicSpec(msgspec.Struct, frozen=True, kw_only=True):
         key: What the record's key is, for a person.
         partitions: A fixed number, or None for the setting `topics.partitions`.
         retention_ms: How long records are kept; -1 for ever; None where compaction decides.
+        compaction_seconds: How long a record that another stands for may stay, at most; None: the broker's choice.
         max_record_bytes: Of one record batch; None for the setting `topics.max_record_bytes`.
         events: The types of the values; none: bytes that are no event.
     """
@@ -82,6 +88,7 @@ class TopicSpec(msgspec.Struct, frozen=True, kw_only=True):
     partitions: int | None = None
     retention_ms: int | None = None
     compacted: bool = False
+    compaction_seconds: int | None = None
     max_record_bytes: int | None = None
     events: tuple[type, ...] = ()
 
@@ -92,6 +99,8 @@ class TopicSpec(msgspec.Struct, frozen=True, kw_only=True):
             "min.insync.replicas": str(topics.min_insync_replicas),
             "max.message.bytes": str(self.max_record_bytes or topics.max_record_bytes),
         }
+        if self.compaction_seconds is not None:
+            config["max.compaction.lag.ms"] = str(self.compaction_seconds * 1000)
         if self.retention_ms is not None:
             config["retention.ms"] = str(self.retention_ms)
         return config
@@ -166,6 +175,15 @@ TOPICS: tuple[TopicSpec, ...] = (
         partitions=1,
         compacted=True,
         events=(Presence,),
+    ),
+    TopicSpec(
+        name=KEYS,
+        key="keyed hash of the person's id",
+        description="Each person's latest key, wrapped, or that it is destroyed; nothing, where no text is sealed.",
+        partitions=1,
+        compacted=True,
+        compaction_seconds=KEYS_COMPACTION_SECONDS,
+        events=(PersonKey,),
     ),
     TopicSpec(
         name=DEAD_LETTERS,

@@ -14,6 +14,7 @@ from schemas.errors import InvalidEventError
 from schemas.events import ForgetRequest
 from streams.learning.forgetting import ask_to_forget
 from streams.learning.lesson_log import read_lesson
+from streams.privacy.parts import opening, person_keys
 from streams.reader import TopicReader
 from streams.topics import CORRECTIONS
 
@@ -83,10 +84,11 @@ def forget_feedback(*, person_id: str, reason: str, asked_by: str | None, wait_s
 def _voices(settings: Settings, person_id: str) -> list[tuple[str, Lesson, Vote]]:
     """Return each lesson that a person has a voice in, and what they said, the one changed longest ago first."""
     lessons = Lessons()
-    with TopicReader(settings, [CORRECTIONS], start="beginning") as reader:
+    with person_keys(settings) as keys, TopicReader(settings, [CORRECTIONS], start="beginning") as reader:
+        open_text = opening(keys)
         for record in reader.read_to_end():
             try:
-                lessons.apply(*read_lesson(record.key(), record.value()))
+                lessons.apply(*read_lesson(record.key(), record.value(), open_text))
             except InvalidEventError:
                 continue  # workers count and report what is no lesson
     return [

@@ -14,6 +14,7 @@ from infra.cli.session import begin
 from infra.cli.utterance_lines import Fault, Format, guess_format, read_utterances
 from infra.cli.utterance_producer import UtteranceProducer
 from schemas.errors import UnavailableError
+from streams.privacy.parts import person_keys
 
 if TYPE_CHECKING:
     import io
@@ -45,6 +46,7 @@ class _Report(msgspec.Struct):
     not_delivered: dict[str, int] = {}
     bad_lines: int = 0
     seconds: float = 0.0
+    sealed: int | None = None
 
     @property
     def exit_code(self) -> int:
@@ -54,6 +56,8 @@ class _Report(msgspec.Struct):
 
     def __str__(self) -> str:
         said = f"{self.delivered} utterances delivered in {self.seconds:.1f} s"
+        if self.sealed is not None:
+            said += f"; {self.sealed} sealed"
         if self.bad_lines:
             said += f"; {self.bad_lines} bad lines passed over"
         for reason, count in self.not_delivered.items():
@@ -93,25 +97,28 @@ def command(
     timeout_seconds: float,
     as_json: bool,
 ) -> None:
-    """Publish utterances from a file or from standard input.
+    """Publish utterances from a file or from standard input; sealed, where a setting names a master key.
 
     Lines that hold no utterance are passed over, and the first twenty of them named; the exit code is 65 then, and 69
     if something could not be delivered.
     """
     settings = begin()
-    producer = UtteranceProducer(settings, timeout_seconds=timeout_seconds)
-    found = read_utterances(file, _format(file, form), max_text_characters=settings.intake.max_text_characters)
     report, started = _Report(), time.monotonic()
-    try:
-        _publish(producer, found, report, rate=rate, limit=limit, user_id=user_id)
-        producer.finish()
-    except UnavailableError as error:
-        producer.abandon()
-        click.echo(str(error), err=True)
-    except KeyboardInterrupt:
-        producer.abandon()
-        click.echo(f"Stopped; {producer.delivered} utterances were delivered.", err=True)
-        raise
+    with person_keys(settings) as keys:
+        producer = UtteranceProducer(settings, timeout_seconds=timeout_seconds, keys=keys)
+        found = read_utterances(file, _format(file, form), max_text_characters=settings.intake.max_text_characters)
+        try:
+            _publish(producer, found, report, rate=rate, limit=limit, user_id=user_id)
+            producer.finish()
+        except UnavailableError as error:
+            producer.abandon()
+            producer.failures[str(error)] += 1
+            click.echo(str(error), err=True)
+        except KeyboardInterrupt:
+            producer.abandon()
+            click.echo(f"Stopped; {producer.delivered} utterances were delivered.", err=True)
+            raise
+        report.sealed = None if keys is None else producer.sealed
     report.delivered, report.not_delivered = producer.delivered, dict(producer.failures)
     if report.bad_lines > _NAMED_LINES:
         click.echo(f"{report.bad_lines - _NAMED_LINES} more bad lines passed over.", err=True)

@@ -18,19 +18,25 @@ from streams.topics import UTTERANCES
 
 if TYPE_CHECKING:
     from schemas.settings import Settings
+    from streams.privacy.person_keys import PersonKeys
 
 _TYPE = CE_TYPES[Utterance]
 
 
 class UtteranceProducer(CountingProducer):
-    """A producer of the utterances topic, on a broker that has been seen to be there."""
+    """A producer of the utterances topic, on a broker that has been seen to be there.
 
-    def __init__(self, settings: Settings, *, timeout_seconds: float) -> None:
+    Attributes:
+        sealed: How many utterances were; those that name no user are nobody's, and stay plain.
+    """
+
+    def __init__(self, settings: Settings, *, timeout_seconds: float, keys: PersonKeys | None = None) -> None:
         """Reach the broker.
 
         Args:
             settings: Where it is.
             timeout_seconds: How long it may stay away before a record counts as not delivered.
+            keys: Seal what names its user.
 
         Raises:
             UnavailableError: It does not answer.
@@ -38,17 +44,23 @@ class UtteranceProducer(CountingProducer):
         """
         super().__init__(settings, timeout_seconds=timeout_seconds)
         self._encoder = msgspec.json.Encoder()
+        self._keys = keys
+        self.sealed = 0
         self._reach(settings.kafka_servers)
 
     def publish(self, utterance: Utterance) -> str:
         """Hand over one utterance and return its id; waits while the queue is full.
 
         Raises:
-            UnavailableError: Nothing left the queue for the whole timeout.
+            UnavailableError: Nothing left the queue for the whole timeout, or a key could not be made.
         """
         if utterance.id is None:
             utterance = msgspec.structs.replace(utterance, id=str(uuid.uuid4()))
         event_id = utterance.id or ""
+        if self._keys is not None and utterance.user_id is not None:
+            sealed = self._keys.seal(utterance.user_id, utterance.text)
+            utterance = msgspec.structs.replace(utterance, text=sealed.text, key_id=sealed.key_id)
+            self.sealed += 1
         time_text = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         headers = event_headers(_TYPE, event_id, time_text, None)
         self.send(UTTERANCES, self._encoder.encode(utterance), partition_key(utterance), headers)

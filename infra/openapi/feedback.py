@@ -43,6 +43,7 @@ def feedback_schemas() -> dict[str, Schema]:
             "description": "The right intent; `null` is out of scope.",
         },
         "text": {"type": "string", "minLength": 1, "description": "What was said, which is learnt from."},
+        "user_id": identifier | {"description": "Who said it, if not the person who corrects."},
     }
     correction: Schema = {
         "type": "object",

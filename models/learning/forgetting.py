@@ -38,6 +38,7 @@ def forget(
     new_judge: Callable[[Lessons], Judge],
     labels: Collection[str],
     candidates: Callable[[Sequence[str]], Sequence[Collection[str | None]]],
+    texts: bool = False,
 ) -> list[Retraction]:
     """Take back what a person said; the lessons are without it afterwards.
 
@@ -48,15 +49,17 @@ def forget(
         new_judge: Makes a judge over other lessons, by the same rules.
         labels: The intents of the catalogue that serves.
         candidates: Returns what the classifier thinks of normalised texts, without any correction.
+        texts: Whether it is taken back, too, what others said of this person's own texts.
 
     Returns:
         What changed, and nothing where the person had taught nothing.
     """
-    touched = _touched(person_id, at, lessons, labels)
-    left = {
-        key: tuple(vote for vote in lesson.votes if not _is_theirs(vote, person_id, at))
-        for key, lesson in touched.items()
-    }
+
+    def is_theirs(vote: Vote) -> bool:
+        return vote.at <= at and (vote.person_id == person_id or (texts and vote.user_id == person_id))
+
+    touched = _touched(is_theirs, lessons, labels)
+    left = {key: tuple(vote for vote in lesson.votes if not is_theirs(vote)) for key, lesson in touched.items()}
     anew = _weighed_anew(touched, left, lessons, new_judge, candidates)
     retractions = []
     for key, before in touched.items():
@@ -70,16 +73,14 @@ def forget(
     return retractions
 
 
-def _touched(person_id: str, at: str, lessons: Lessons, labels: Collection[str]) -> dict[str, Lesson]:
+def _touched(is_theirs: Callable[[Vote], bool], lessons: Lessons, labels: Collection[str]) -> dict[str, Lesson]:
     """Return the lessons in which the person has a voice, and those of intents that they helped to teach, by key."""
-    theirs = {
-        vote.intent for lesson in lessons.by_key.values() for vote in lesson.votes if _is_theirs(vote, person_id, at)
-    }
+    theirs = {vote.intent for lesson in lessons.by_key.values() for vote in lesson.votes if is_theirs(vote)}
     taught = {intent for intent in theirs if intent is not None and intent not in labels}
     return {
         key: lesson
         for key, lesson in lessons.by_key.items()
-        if any(_is_theirs(vote, person_id, at) or vote.intent in taught for vote in lesson.votes)
+        if any(is_theirs(vote) or vote.intent in taught for vote in lesson.votes)
     }
 
 
@@ -114,7 +115,3 @@ def _retraction(key: str, before: Lesson, now: Lesson | None) -> Retraction:
     if before.accepted and before.intent == now.intent:
         return Retraction(key, now, "kept", f"{others} so, too.", people)
     return Retraction(key, now, "changed", f"{others} so.", people)
-
-
-def _is_theirs(vote: Vote, person_id: str, at: str) -> bool:
-    return vote.person_id == person_id and vote.at <= at

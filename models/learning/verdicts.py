@@ -104,7 +104,7 @@ class Judge:
         except _Refusal as refusal:
             return Judgement("refused", refusal.code, str(refusal))
         self._moments[correction.person_id].append(_seconds(at))
-        vote = Vote(person_id=correction.person_id, intent=correction.intent, at=at)
+        vote = Vote(person_id=correction.person_id, intent=correction.intent, at=at, user_id=correction.user_id)
         return self.weigh(text, vote, candidates)._replace(forgotten=self._make_room())
 
     def weigh(self, text: str, vote: Vote, candidates: Collection[str | None]) -> Judgement:

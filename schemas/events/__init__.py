@@ -11,6 +11,7 @@ from schemas.events.feedback import Confirmation, Correction, ForgetRequest
 from schemas.events.flag import Condition, Experiment, FlagChange, Guardrail, Prerequisite, Rollout, Rule, Variant
 from schemas.events.fleet import ModelRelease, Presence
 from schemas.events.lesson import Challenge, CorrectionVerdict, Lesson, Vote, Withdrawal
+from schemas.events.person_key import PersonKey
 from schemas.events.result import Alternative, Attempt, Outcome, Result, ReviewRequest, Timings
 from schemas.events.trial import Difference, ShadowReport, Trial, TrialVerdict
 from schemas.events.utterance import Source, Utterance
@@ -35,6 +36,7 @@ __all__ = [
     "Lesson",
     "ModelRelease",
     "Outcome",
+    "PersonKey",
     "Prerequisite",
     "Presence",
     "Result",
@@ -68,6 +70,7 @@ EVENT_TYPES: dict[str, type[Event]] = {
     "intentstream.flag-change.v1": FlagChange,
     "intentstream.model-release.v1": ModelRelease,
     "intentstream.presence.v1": Presence,
+    "intentstream.person-key.v1": PersonKey,
 }
 """`ce_type` of each event that travels as CloudEvents."""
 

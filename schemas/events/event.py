@@ -11,6 +11,10 @@ Probability = Annotated[float, Meta(ge=0, le=1, description="A calibrated probab
 Seconds = Annotated[float, Meta(ge=0, description="A duration in seconds.")]
 MAX_IDENTIFIER_CHARACTERS = 512
 Identifier = Annotated[str, Meta(min_length=1, max_length=MAX_IDENTIFIER_CHARACTERS)]
+KeyId = Annotated[
+    str,
+    Meta(max_length=64, description="Of the key that `text` is sealed with, `intents.keys.v1`; left out: it is plain."),
+]
 Locale = Annotated[str, Meta(max_length=35, description="BCP 47, such as `en-GB`.")]
 
 

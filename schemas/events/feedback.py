@@ -6,7 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from schemas.events.event import Event, Identifier
+from schemas.events.event import Event, Identifier, KeyId
 
 
 class Correction(Event, frozen=True, kw_only=True):
@@ -17,6 +17,8 @@ class Correction(Event, frozen=True, kw_only=True):
     person_id: Annotated[Identifier, Meta(description="Who corrects; corrections count by distinct people.")]
     text: Annotated[str | None, Meta(description="The utterance's text, for learning.")] = None
     result_id: Identifier | None = None
+    user_id: Annotated[Identifier | None, Meta(description="Who said the text, if not the person who corrects.")] = None
+    key_id: KeyId | None = None
 
 
 class Confirmation(Event, frozen=True, kw_only=True):
@@ -33,3 +35,7 @@ class ForgetRequest(Event, frozen=True, kw_only=True):
     person_id: Annotated[Identifier, Meta(description="Whose feedback.")]
     asked_by: Annotated[Identifier, Meta(description="Who wants it so.")]
     reason: str = ""
+    texts: Annotated[
+        bool,
+        Meta(description="Whether what others taught by this person's own texts is to go, too, and their results."),
+    ] = False

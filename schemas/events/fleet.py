@@ -18,6 +18,10 @@ class Presence(Event, frozen=True, kw_only=True):
     partitions: Annotated[tuple[int, ...], Meta(description="Of `intents.utterances.v1`, assigned to it.")] = ()
     flags_revision: Annotated[int, Meta(ge=0)] = 0
     corrections_revision: Annotated[int, Meta(ge=0)] = 0
+    keys_offset: Annotated[
+        int | None,
+        Meta(description="Of `intents.keys.v1`: the first that it has not applied; left out: it opens no texts."),
+    ] = None
     release: str | None = None
     started_at: Annotated[str, Meta(description="RFC 3339, UTC; tells one life of a worker from the next.")]
     seen_at: Annotated[str, Meta(description="RFC 3339, UTC.")]

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from schemas.events.event import Event, Identifier
+from schemas.events.event import Event, Identifier, KeyId
 from schemas.events.utterance import Source  # noqa: TC001 - msgspec reads it from here
 
 
@@ -16,6 +16,9 @@ class Vote(Event, frozen=True, kw_only=True):
     person_id: Identifier
     intent: Annotated[str | None, Meta(description="`null` is out of scope.")]
     at: Annotated[str, Meta(description="When the correction reached the log. RFC 3339, UTC.")]
+    user_id: Annotated[
+        Identifier | None, Meta(description="Who had said the text, if not this person; left out also where unknown.")
+    ] = None
 
 
 class Lesson(Event, frozen=True, kw_only=True):
@@ -27,6 +30,7 @@ class Lesson(Event, frozen=True, kw_only=True):
     votes: Annotated[tuple[Vote, ...], Meta(description="One of each person, the first first.")]
     revision: Annotated[int, Meta(ge=1, description="Of this log: one more than the last change of any lesson.")]
     changed_at: Annotated[str, Meta(description="RFC 3339, UTC.")]
+    key_id: KeyId | None = None
 
 
 class CorrectionVerdict(Event, frozen=True, kw_only=True):

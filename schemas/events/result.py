@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, field
 
-from schemas.events.event import Event, Identifier, Probability, Seconds
+from schemas.events.event import Event, Identifier, KeyId, Probability, Seconds
 from schemas.events.utterance import Source  # noqa: TC001 - msgspec reads it from here
 
 
@@ -107,3 +107,4 @@ class ReviewRequest(Event, frozen=True, kw_only=True):
     text: Annotated[
         str | None, Meta(description="What was said, redacted by the settings' rules; left out where they say so.")
     ] = None
+    key_id: KeyId | None = None

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta, field
 
-from schemas.events.event import Event, Identifier, Locale
+from schemas.events.event import Event, Identifier, KeyId, Locale
 
 
 class Utterance(Event, frozen=True, kw_only=True):
@@ -22,6 +22,7 @@ class Utterance(Event, frozen=True, kw_only=True):
     attributes: Annotated[dict[str, str], Meta(description="Anything else that flags may target.")] = field(
         default_factory=dict
     )
+    key_id: KeyId | None = None
 
 
 class Source(Event, frozen=True, kw_only=True):

@@ -20,7 +20,7 @@ from flags.log_reader import LogReader
 from models.learning.forgetting import forget
 from models.learning.lessons import Lessons, lesson_key
 from models.text import normalise
-from schemas.cloudevents import event_headers
+from schemas.cloudevents import event_headers, unseal
 from schemas.errors import InvalidEventError, UnavailableError
 from schemas.events import CE_TYPES, Correction, CorrectionVerdict, ForgetRequest, Lesson
 from schemas.record_headers import headers_of
@@ -29,6 +29,7 @@ from streams.burial import bury, source_of
 from streams.learning.feedback import decode_feedback, decode_forget_request
 from streams.learning.lesson_log import read_lesson
 from streams.learning.withdrawals import encode_withdrawals, read_audit_end
+from streams.privacy.parts import opening
 from streams.results import timestamp
 from streams.topics import CORRECTIONS, CORRECTIONS_AUDIT, FEEDBACK
 
@@ -39,7 +40,9 @@ if TYPE_CHECKING:
     from confluent_kafka import Consumer, Message
 
     from models.learning.verdicts import Judge, Judgement
+    from schemas.cloudevents import OpenText
     from streams.learning.feedback import Feedback
+    from streams.privacy.person_keys import PersonKeys
     from streams.transactions import Transactions
 
 _log = structlog.get_logger(__name__)
@@ -82,6 +85,7 @@ class GuardDesk:
         candidates: Returns what the classifier thinks of normalised texts, without any correction; blocking.
         worker_id: Who we are.
         observer: Who counts.
+        keys: Open and seal texts; None: what is sealed is refused, and lessons are plain.
     """
 
     def __init__(
@@ -95,7 +99,9 @@ class GuardDesk:
         candidates: Callable[[Sequence[str]], Sequence[Collection[str | None]]],
         worker_id: str,
         observer: DeskObserver,
+        keys: PersonKeys | None = None,
     ) -> None:
+        self._keys = keys
         self._transactions = transactions
         self._new_reader = new_reader
         self._new_judge = new_judge
@@ -170,11 +176,11 @@ class GuardDesk:
     def _read_lessons(self) -> Lessons:
         reader = self._new_reader()
         try:
-            log = LogReader(reader, CORRECTIONS)
+            log, open_text = LogReader(reader, CORRECTIONS), opening(self._keys)
             lessons = Lessons()
             for record in log.messages(*log.bounds()):
                 try:
-                    lessons.apply(*read_lesson(record.key(), record.value()))
+                    lessons.apply(*read_lesson(record.key(), record.value(), open_text))
                 except InvalidEventError as fault:
                     _log.warning("lesson_refused", offset=record.offset(), code=fault.code)
             return lessons
@@ -219,9 +225,10 @@ class GuardDesk:
         outgoing: list[Outgoing] = []
         corrections: list[tuple[Message, Correction]] = []
         requests: list[tuple[Message, ForgetRequest]] = []
+        open_text = opening(self._keys)
         for record in records:
             try:
-                said = _read(record)
+                said = _read(record, open_text)
             except InvalidEventError as fault:
                 self._observer.dead_lettered(fault.code)
                 outgoing.append(bury(record, fault, failed_by=f"{__name__}.GuardDesk", worker_id=self._worker_id))
@@ -254,7 +261,7 @@ class GuardDesk:
         changed = [(lesson_key(lesson.text), lesson) for lesson in judgement.changed]
         forgotten = [(key, None) for key in judgement.forgotten]
         return [
-            *(_encode_lesson(key, lesson, now) for key, lesson in [*changed, *forgotten]),
+            *self._encode_lessons([*changed, *forgotten], now),
             _encode_verdict(record, correction, judgement, now),
         ]
 
@@ -270,15 +277,30 @@ class GuardDesk:
             new_judge=self._new_judge,
             labels=self._labels(),
             candidates=self._candidates_of_many,
+            texts=request.texts,
         )
         self._observer.feedback_withdrawn(len(retractions))
         now = timestamp(time.time())
         return [
-            *(_encode_lesson(each.key, each.lesson, now) for each in retractions),
+            *self._encode_lessons([(each.key, each.lesson) for each in retractions], now),
             *encode_withdrawals(
                 request, retractions, source=source_of(record), revision=self._lessons.revision, asked_at=at, now=now
             ),
         ]
+
+    def _encode_lessons(self, lessons: Sequence[tuple[str, Lesson | None]], now: str) -> list[Outgoing]:
+        """Return the records of lessons, each sealed with the key of who said its text first."""
+        if self._keys is None:
+            return [_encode_lesson(key, lesson, now) for key, lesson in lessons]
+        left = [lesson for _, lesson in lessons if lesson is not None]
+        texts = iter(self._keys.seal_all([(_who_said(lesson), lesson.text) for lesson in left]))
+        outgoing = []
+        for key, lesson in lessons:
+            if lesson is not None:
+                sealed = next(texts)
+                lesson = msgspec.structs.replace(lesson, text=sealed.text, key_id=sealed.key_id)  # noqa: PLW2901 - the same, as it is written
+            outgoing.append(_encode_lesson(key, lesson, now))
+        return outgoing
 
     def _candidates_of_many(self, texts: Sequence[str]) -> list[Collection[str | None]]:
         """Ask about texts by portions, each of which is answered in the time there is for one."""
@@ -293,19 +315,31 @@ class GuardDesk:
         self._committed_at = time.monotonic()
 
 
-def _read(record: Message) -> Feedback | ForgetRequest:
+def _read(record: Message, open_text: OpenText | None) -> Feedback | ForgetRequest:
     """Return what a record says.
 
     Raises:
-        InvalidEventError: It says nothing that belongs here.
+        InvalidEventError: It says nothing that belongs here, or what it says of cannot be read any more.
     """
     headers = headers_of(record)
-    return decode_forget_request(record.value(), headers) or decode_feedback(record.value(), headers)
+    request = decode_forget_request(record.value(), headers)
+    if request is not None:
+        return request
+    feedback = decode_feedback(record.value(), headers)
+    if isinstance(feedback, Correction):
+        unseal(feedback, open_text)
+    return feedback
 
 
 def _came_at(record: Message) -> str:
     """Return when a record came; what claims to be of the future would outlive its forgetting."""
     return timestamp(min(record.timestamp()[1] / 1000, time.time()))
+
+
+def _who_said(lesson: Lesson) -> str:
+    """Return whose words a lesson's text is, as far as that is known: who corrects may be who said it."""
+    first = lesson.votes[0]
+    return first.user_id or first.person_id
 
 
 def _encode_lesson(key: str, lesson: Lesson | None, now: str) -> Outgoing:

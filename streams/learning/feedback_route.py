@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 import uuid
 from typing import TYPE_CHECKING, Any, Literal
@@ -24,12 +25,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from schemas.access import Access
+    from streams.privacy.person_keys import PersonKeys
     from streams.publisher import Publisher
 
 PATH = "/api/v1/feedback"
 
-_FIELDS = frozenset({"kind", "utterance_id", "person_id", "result_id", "intent", "text"})
-_OF_CORRECTIONS = frozenset({"intent", "text"})
+_FIELDS = frozenset({"kind", "utterance_id", "person_id", "result_id", "intent", "text", "user_id"})
+_OF_CORRECTIONS = frozenset({"intent", "text", "user_id"})
 _SHOWN_CHARACTERS = 64
 
 
@@ -52,12 +54,16 @@ class FeedbackRoute:
         access: Who may.
         publisher: Who puts it on the feedback topic.
         max_text_characters: The longest text that is taken.
+        keys: Seal it; None: it is written as it is.
     """
 
-    def __init__(self, *, access: Access, publisher: Publisher, max_text_characters: int) -> None:
+    def __init__(
+        self, *, access: Access, publisher: Publisher, max_text_characters: int, keys: PersonKeys | None = None
+    ) -> None:
         self._access = access
         self._publisher = publisher
         self._max_text_characters = max_text_characters
+        self._keys = keys
 
     def routes(self) -> list[web.RouteDef]:
         """Return what to mount."""
@@ -67,6 +73,10 @@ class FeedbackRoute:
         self._access.admit(request, Scope.FEEDBACK_WRITE)
         Query(request.query).rest()
         feedback = read_feedback(await json_object(request), max_text_characters=self._max_text_characters)
+        if self._keys is not None and isinstance(feedback, Correction) and feedback.text is not None:
+            whose = feedback.user_id or feedback.person_id
+            sealed = await asyncio.to_thread(self._keys.seal, whose, feedback.text)
+            feedback = msgspec.structs.replace(feedback, text=sealed.text, key_id=sealed.key_id)
         event_id = str(uuid.uuid4())
         headers = event_headers(CE_TYPES[type(feedback)], event_id, timestamp(time.time()), None)
         key = feedback.utterance_id.encode()
@@ -92,8 +102,9 @@ def read_feedback(said: Mapping[str, Any], *, max_text_characters: int) -> Corre
     ]
     for field in ("utterance_id", "person_id"):
         faults += _identifier_faults(field, said.get(field))
-    if "result_id" in said:
-        faults += _identifier_faults("result_id", said["result_id"])
+    for field in ("result_id", "user_id"):
+        if field in said:
+            faults += _identifier_faults(field, said[field])
     if kind != "confirmation":
         faults += [*_intent_faults(said), *_text_faults(said.get("text"), max_text_characters)]
     if faults:
@@ -101,7 +112,8 @@ def read_feedback(said: Mapping[str, Any], *, max_text_characters: int) -> Corre
     who = {field: said.get(field) for field in ("utterance_id", "person_id", "result_id")}
     if kind == "confirmation":
         return msgspec.convert(who, Confirmation)
-    return msgspec.convert(who | {"intent": said["intent"], "text": said.get("text")}, Correction)
+    what = {field: said.get(field) for field in ("intent", "text", "user_id")}
+    return msgspec.convert(who | what, Correction)
 
 
 def _identifier_faults(field: str, value: Any) -> list[str]:

@@ -25,6 +25,7 @@ from schemas.events import Challenge, TrialVerdict
 from streams.fleet.duty import DutyObserver, DutyThread
 from streams.learning.guard import is_learning
 from streams.learning.lesson_log import read_lesson
+from streams.privacy.parts import opening
 from streams.release_log import TrialError
 from streams.results import timestamp
 from streams.topics import CORRECTIONS
@@ -41,9 +42,11 @@ if TYPE_CHECKING:
     from models.learning.material import Material
     from models.training.learner import Attempt, HeadLearner
     from models.zero_shot import ZeroShotModel
+    from schemas.cloudevents import OpenText
     from schemas.events import ModelRelease
     from streams.fleet.duty import Term
     from streams.fleet.election import Election
+    from streams.privacy.person_keys import PersonKeys
     from streams.release_acts import ReleaseActs
 
 _log = structlog.get_logger(__name__)
@@ -98,6 +101,7 @@ class HeadLearning:
         wait_for_flags: Returns whether they have been read to their end, waiting so many seconds for that at most.
         worker_id: Who we are.
         observer: Who counts.
+        keys: Open what is sealed.
     """
 
     def __init__(
@@ -117,7 +121,9 @@ class HeadLearning:
         wait_for_flags: Callable[[float], bool],
         worker_id: str,
         observer: LearnerObserver,
+        keys: PersonKeys | None = None,
     ) -> None:
+        self._keys = keys
         self._new_reader = new_reader
         self._pupil = pupil
         self._new_learner = new_learner
@@ -160,7 +166,7 @@ class HeadLearning:
             taught: Pupil | None = None
             self._observer.head_learning(active=True)
             while term.lasts(_LOOK_SECONDS):
-                place = _follow(log, lessons, place)
+                place = _follow(log, lessons, place, opening(self._keys))
                 pupil = self._pupil()
                 if pupil is None:
                     continue
@@ -332,12 +338,12 @@ def _texts_of(record: ModelRelease) -> frozenset[str]:
         return frozenset()  # no worker can try it either
 
 
-def _follow(log: LogReader, lessons: Lessons, place: int) -> int:
+def _follow(log: LogReader, lessons: Lessons, place: int, open_text: OpenText | None) -> int:
     """Apply what is new, and return where the log ends."""
     low, end = log.bounds()
     for record in log.messages(max(low, place), end):
         try:
-            lessons.apply(*read_lesson(record.key(), record.value()))
+            lessons.apply(*read_lesson(record.key(), record.value(), open_text))
         except InvalidEventError as fault:
             _log.warning("lesson_refused", offset=record.offset(), code=fault.code)
     return max(place, end)

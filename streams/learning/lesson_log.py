@@ -9,8 +9,10 @@ import structlog
 
 from flags.log_tail import LogTail, TailObserver
 from models.learning.lessons import Lessons, lesson_key
+from schemas.cloudevents import unseal
 from schemas.errors import InvalidEventError
 from schemas.events import Lesson
+from streams.privacy.parts import opening
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -18,17 +20,22 @@ if TYPE_CHECKING:
     from confluent_kafka import Consumer, Message
     from confluent_kafka.admin import AdminClient
 
+    from schemas.cloudevents import OpenText
+    from streams.privacy.person_keys import PersonKeys
+
 _log = structlog.get_logger(__name__)
 _decoder = msgspec.json.Decoder(Lesson)
 
 _STOP_SECONDS = 2.0
 
 
-def read_lesson(key: bytes | str | None, value: bytes | str | None) -> tuple[str, Lesson | None]:
-    """Return a record's key and lesson; None: the text was forgotten.
+def read_lesson(
+    key: bytes | str | None, value: bytes | str | None, open_text: OpenText | None = None
+) -> tuple[str, Lesson | None]:
+    """Return a record's key and lesson; None: the text was forgotten, or who said it.
 
     Raises:
-        InvalidEventError: It is neither.
+        InvalidEventError: It is neither, or cannot be opened.
     """
     try:
         name = key.decode() if isinstance(key, bytes) else key or ""
@@ -36,6 +43,13 @@ def read_lesson(key: bytes | str | None, value: bytes | str | None) -> tuple[str
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         # Not chained: what could not be read may be in the error.
         raise InvalidEventError("invalid_lesson", "The record is no lesson.") from None
+    if lesson is not None:
+        try:
+            unseal(lesson, open_text)
+        except InvalidEventError as fault:
+            if fault.code != "key_destroyed":
+                raise
+            return name, None
     if lesson is not None and name != lesson_key(lesson.text):
         raise InvalidEventError("wrong_key", "The record's key is not that of its text.")
     return name, lesson
@@ -71,6 +85,7 @@ class LessonFollower:
         learner: Is told of every change.
         announce: Called after a change; must not block.
         observer: Who counts.
+        keys: Open what is sealed.
     """
 
     def __init__(
@@ -82,10 +97,12 @@ class LessonFollower:
         learner: Learner,
         announce: Callable[[], None],
         observer: LessonsObserver,
+        keys: PersonKeys | None = None,
     ) -> None:
         self._learner = learner
         self._announce = announce
         self._observer = observer
+        self._keys = keys
         self._lessons = Lessons()
         self._caught_up = False
         self._tail = LogTail(
@@ -108,9 +125,10 @@ class LessonFollower:
 
     def came(self, records: Sequence[Message], *, at_end: bool) -> None:
         """Take what is new, and pass it on once it is all there is."""
+        open_text = opening(self._keys)
         for record in records:
             try:
-                self._lessons.apply(*read_lesson(record.key(), record.value()))
+                self._lessons.apply(*read_lesson(record.key(), record.value(), open_text))
             except InvalidEventError as fault:
                 self._observer.lesson_refused()
                 _log.warning("lesson_refused", offset=record.offset(), code=fault.code)

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from schemas.events import ModelRelease
     from schemas.settings import Settings
     from streams.observer import StreamObserver
+    from streams.privacy.person_keys import PersonKeys
     from streams.publisher import Publisher
     from streams.side_loop import SideLoop
 
@@ -65,6 +66,7 @@ class LearningParts(Service):
         wait_for_flags: Returns whether they have been read to their end, waiting so many seconds for that at most.
         tried: Returns the release that is tried beside what serves, as followed here.
         announce: Called when other lessons decide; must not block.
+        keys: Open and seal texts; None: all are plain.
         observer: Counts.
 
     Attributes:
@@ -83,11 +85,13 @@ class LearningParts(Service):
         wait_for_flags: Callable[[float], bool],
         tried: Callable[[], ModelRelease | None],
         announce: Callable[[], None],
+        keys: PersonKeys | None,
         observer: StreamObserver,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self._settings = settings
+        self._keys = keys
         self._serving = serving
         self._side = loop
         self._observer = observer
@@ -104,6 +108,7 @@ class LearningParts(Service):
             learner=self.corrector,
             announce=announce,
             observer=observer,
+            keys=keys,
         )
         self._guard = GuardRunner(
             new_election=lambda: Election(
@@ -125,6 +130,7 @@ class LearningParts(Service):
                 lambda: Consumer(evidence_consumer_config(settings)),
                 texts=settings.learning.traffic_texts,
                 max_text_characters=settings.intake.max_text_characters,
+                keys=keys,
             ),
             acts=ReleaseActs(settings),
             tried=tried,
@@ -135,11 +141,13 @@ class LearningParts(Service):
             wait_for_flags=wait_for_flags,
             worker_id=settings.worker.id,
             observer=observer,
+            keys=keys,
         )
         self.routes = FeedbackRoute(
             access=Access(settings.access.tokens),
             publisher=publisher,
             max_text_characters=settings.intake.max_text_characters,
+            keys=keys,
         )
 
     async def on_start(self) -> None:
@@ -200,6 +208,7 @@ class LearningParts(Service):
             candidates=self._candidates,
             worker_id=settings.worker.id,
             observer=self._observer,
+            keys=self._keys,
         )
 
     def _new_judge(self, lessons: Lessons) -> Judge:

@@ -8,6 +8,7 @@ from confluent_kafka import KafkaException, TopicPartition
 
 from schemas.cloudevents import decode_utterance
 from schemas.errors import InvalidEventError, UnavailableError
+from streams.privacy.parts import opening
 from streams.reader import Unfinished
 from streams.topics import UTTERANCES
 
@@ -16,19 +17,25 @@ if TYPE_CHECKING:
 
     from confluent_kafka import Consumer, Message
 
+    from schemas.cloudevents import OpenText
+    from streams.privacy.person_keys import PersonKeys
+
 _FETCH = 500
 _POLL_SECONDS = 0.5
 _ASK_SECONDS = 10.0
 _IDLE_SECONDS = 30.0
 
 
-def read_traffic(new_consumer: Callable[[], Consumer], *, texts: int, max_text_characters: int) -> list[str]:
+def read_traffic(
+    new_consumer: Callable[[], Consumer], *, texts: int, max_text_characters: int, keys: PersonKeys | None = None
+) -> list[str]:
     """Return the latest texts, as they were said, about as many of each partition; what is no utterance is left out.
 
     Args:
         new_consumer: Makes a consumer as `streams.clients.evidence_consumer_config` configures it.
         texts: How many records to read, at most.
         max_text_characters: Of a text.
+        keys: Open what is sealed; of who is forgotten, nothing is.
 
     Raises:
         UnavailableError: The broker went away meanwhile.
@@ -39,9 +46,9 @@ def read_traffic(new_consumer: Callable[[], Consumer], *, texts: int, max_text_c
     try:
         places = _last(consumer, texts)
         consumer.assign(places)
-        return [
-            text for record in _to_end(consumer, places) if (text := _text_of(record, max_text_characters)) is not None
-        ]
+        open_text = opening(keys)
+        texts_of = (_text_of(record, max_text_characters, open_text) for record in _to_end(consumer, places))
+        return [text for text in texts_of if text is not None]
     except KafkaException as failure:
         raise UnavailableError(f"The broker does not tell what was said: {failure.args[0].str()}.") from failure
     finally:
@@ -69,7 +76,7 @@ def _to_end(consumer: Consumer, places: list[TopicPartition]) -> Iterator[Messag
             yield from unfinished.records([first, *consumer.consume(_FETCH, 0)])
 
 
-def _text_of(record: Message, max_text_characters: int) -> str | None:
+def _text_of(record: Message, max_text_characters: int, open_text: OpenText | None) -> str | None:
     value = record.value()
     try:
         received = decode_utterance(
@@ -77,6 +84,7 @@ def _text_of(record: Message, max_text_characters: int) -> str | None:
             None,
             "traffic",
             max_text_characters=max_text_characters,
+            open_text=open_text,
         )
     except InvalidEventError:
         return None  # the intake has buried it

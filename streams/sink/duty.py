@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from schemas.settings import Sink
     from streams.fleet.duty import Term
+    from streams.privacy.person_keys import PersonKeys
 
 _log = structlog.get_logger(__name__)
 
@@ -49,11 +50,19 @@ class SinkDuty:
         dsn: Where Postgres is.
         new_consumer: Makes a consumer as `streams.clients.sink_consumer_config` configures it.
         observer: Who counts.
+        keys: Open what is sealed.
     """
 
     def __init__(
-        self, settings: Sink, dsn: str, *, new_consumer: Callable[[], Consumer], observer: SinkObserver
+        self,
+        settings: Sink,
+        dsn: str,
+        *,
+        new_consumer: Callable[[], Consumer],
+        observer: SinkObserver,
+        keys: PersonKeys | None = None,
     ) -> None:
+        self._keys = keys
         self._settings = settings
         self._dsn = dsn
         self._new_consumer = new_consumer
@@ -70,7 +79,7 @@ class SinkDuty:
             KafkaException: The broker does not answer.
         """
         with asyncio.Runner() as runner, closing(self._new_consumer()) as consumer:
-            log = ProjectedLog(consumer, keep_text=self._settings.keep_text, observer=self._observer)
+            log = ProjectedLog(consumer, keep_text=self._settings.keep_text, observer=self._observer, keys=self._keys)
             away = _Away(self._observer, log)
             while term.lasts():
                 try:

@@ -10,7 +10,8 @@ from confluent_kafka import OFFSET_BEGINNING, KafkaError, TopicPartition
 from health.lag import Progress
 from schemas.errors import InvalidEventError
 from schemas.record_headers import headers_of
-from streams.sink.rows import Batch, Place, feedback_row, forgotten_person, result_row
+from streams.privacy.parts import opening
+from streams.sink.rows import Batch, Place, feedback_row, forget_request, result_row
 from streams.topics import FEEDBACK, RESULTS
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from confluent_kafka import Consumer, Message
 
+    from streams.privacy.person_keys import PersonKeys
     from streams.sink.rows import Positions
 
 _ASK_SECONDS = 5.0
@@ -44,9 +46,13 @@ class ProjectedLog:
         consumer: As `streams.clients.sink_consumer_config` configures it; closed by its owner.
         keep_text: Whether a correction's text becomes part of its row.
         observer: Who counts.
+        keys: Open what is sealed, to tell which lesson a correction is of.
     """
 
-    def __init__(self, consumer: Consumer, *, keep_text: bool, observer: LogObserver) -> None:
+    def __init__(
+        self, consumer: Consumer, *, keep_text: bool, observer: LogObserver, keys: PersonKeys | None = None
+    ) -> None:
+        self._keys = keys
         self._consumer = consumer
         self._keep_text = keep_text
         self._observer = observer
@@ -110,7 +116,7 @@ class ProjectedLog:
 
     def read(self, most: int, seconds: float) -> Batch:
         """Return what has come: at once if that is as much as a batch may have, else after so many seconds."""
-        batch = Batch([], {}, {})
+        batch = Batch([], {}, {}, {})
         deadline = time.monotonic() + seconds
         while len(batch.rows) < most and (left := deadline - time.monotonic()) > 0:
             first = self._consumer.poll(min(left, _POLL_SECONDS))
@@ -160,8 +166,10 @@ class ProjectedLog:
             batch.rows.append(result_row(value, place))
             return
         headers = headers_of(message)
-        person = forgotten_person(value, headers)
-        if person is None:
-            batch.rows.append(feedback_row(value, headers, place, keep_text=self._keep_text))
-        else:
-            batch.forgotten[person] = max(place.time, batch.forgotten.get(person, place.time))
+        request = forget_request(value, headers)
+        if request is None:
+            open_text = opening(self._keys)
+            batch.rows.append(feedback_row(value, headers, place, keep_text=self._keep_text, open_text=open_text))
+            return
+        for until in (batch.forgotten, batch.forgotten_results) if request.texts else (batch.forgotten,):
+            until[request.person_id] = max(place.time, until.get(request.person_id, place.time))

@@ -20,6 +20,7 @@ from streams.topics import CORRECTIONS_AUDIT
 if TYPE_CHECKING:
     from schemas.settings import Settings
     from streams.observer import StreamObserver
+    from streams.privacy.person_keys import PersonKeys
 
 
 class SinkParts(Service):
@@ -28,12 +29,15 @@ class SinkParts(Service):
     Args:
         settings: Of everything.
         observer: Counts and shows.
+        keys: Open what is sealed.
 
     Attributes:
         routes: Tell what is kept, also where this worker never writes.
     """
 
-    def __init__(self, settings: Settings, observer: StreamObserver, **kwargs: Any) -> None:
+    def __init__(
+        self, settings: Settings, observer: StreamObserver, keys: PersonKeys | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self._enabled = settings.sink.enabled
         self._thread = DutyThread(
@@ -43,6 +47,7 @@ class SinkParts(Service):
                 settings.postgres_dsn,
                 new_consumer=lambda: Consumer(sink_consumer_config(settings)),
                 observer=observer,
+                keys=keys,
             ),
             new_election=lambda: Election(
                 lambda: Consumer(election_consumer_config(settings, "sink")), CORRECTIONS_AUDIT, "sink"

@@ -9,6 +9,7 @@ import msgspec
 
 from models.learning.lessons import lesson_key
 from models.text import normalise
+from schemas.cloudevents import unseal
 from schemas.errors import InvalidEventError
 from schemas.events import Confirmation, Correction, Result
 from streams.learning.feedback import decode_feedback, decode_forget_request
@@ -16,7 +17,8 @@ from streams.learning.feedback import decode_feedback, decode_forget_request
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from schemas.cloudevents import Headers
+    from schemas.cloudevents import Headers, OpenText
+    from schemas.events import ForgetRequest
     from streams.learning.feedback import Feedback
 
 _NUL, _REPLACEMENT = "\x00", "\ufffd"
@@ -121,12 +123,14 @@ class Batch(NamedTuple):
     Attributes:
         rows: Those of a key in the order of the log.
         positions: The next offset of each topic and partition.
-        forgotten: Until when nothing that they said is to be kept, by person.
+        forgotten: Until when nothing that they corrected is to be kept, by person.
+        forgotten_results: Likewise, of what they were answered, and of their words.
     """
 
     rows: list[Row]
     positions: Positions
     forgotten: dict[str, dt.datetime]
+    forgotten_results: dict[str, dt.datetime] = {}  # noqa: RUF012 - never changed
 
 
 def result_row(value: bytes | None, place: Place) -> Row:
@@ -162,15 +166,24 @@ def result_row(value: bytes | None, place: Place) -> Row:
     )
 
 
-def feedback_row(value: bytes | None, headers: Headers | None, place: Place, *, keep_text: bool) -> Row:
+def feedback_row(
+    value: bytes | None,
+    headers: Headers | None,
+    place: Place,
+    *,
+    keep_text: bool,
+    open_text: OpenText | None = None,
+) -> Row:
     """Return the row of a record of the feedback topic; its id is where it stands, for programs choose their own.
+
+    A text that is sealed stays so, so that whoever is forgotten is in every copy of the table.
 
     Raises:
         InvalidEventError: It is no feedback.
     """
     feedback = decode_feedback(value, headers)
     time = place.time
-    said = feedback.text if isinstance(feedback, Correction) else None
+    kept, said = _texts(feedback, open_text) if isinstance(feedback, Correction) else (None, None)
     return Row(
         FEEDBACK_TABLE,
         (
@@ -185,19 +198,31 @@ def feedback_row(value: bytes | None, headers: Headers | None, place: Place, *, 
             _held(feedback.person_id) if isinstance(feedback, Correction | Confirmation) else None,
             _held(feedback.intent) if isinstance(feedback, Correction) else None,
             None if said is None else lesson_key(normalise(said)),
-            _held(said) if keep_text else None,
+            _held(kept) if keep_text else None,
         ),
     )
 
 
-def forgotten_person(value: bytes | None, headers: Headers | None) -> str | None:
-    """Return whose feedback a record of the feedback topic wants taken back; None: it wants nothing of the kind.
+def _texts(correction: Correction, open_text: OpenText | None) -> tuple[str | None, str | None]:
+    """Return a correction's text as it may be kept, and as it was said; None: it cannot be told any more."""
+    if correction.key_id is None:
+        return correction.text, correction.text
+    kept = f"sealed:{correction.key_id}:{correction.text}"
+    try:
+        unseal(correction, open_text)
+    except InvalidEventError:
+        return kept, None
+    return kept, correction.text
+
+
+def forget_request(value: bytes | None, headers: Headers | None) -> ForgetRequest | None:
+    """Return what a record of the feedback topic wants forgotten; None: it wants nothing of the kind.
 
     Raises:
         InvalidEventError: It says so, and is no such request.
     """
     request = decode_forget_request(value, headers)
-    return None if request is None else _held(request.person_id)
+    return None if request is None else msgspec.structs.replace(request, person_id=_held(request.person_id))
 
 
 def latest(rows: Iterable[Row]) -> list[Row]:

@@ -13,16 +13,18 @@ import structlog
 
 from streams.sink.database import UNHOLDABLE
 from streams.sink.days import Kept, drop_days_before, make_days
-from streams.sink.rows import FEEDBACK_TABLE, TABLES, Batch, Row, Table, latest
+from streams.sink.rows import FEEDBACK_TABLE, RESULTS_TABLE, TABLES, Batch, Row, Table, latest
 from streams.sink.schema import migrate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from streams.sink.database import Database
     from streams.sink.rows import Positions
 
 _log = structlog.get_logger(__name__)
+
+_USER = RESULTS_TABLE.columns.index("user_id")
 
 
 class WriterObserver(Protocol):
@@ -178,6 +180,12 @@ async def _take_back(connection: Any, batch: Batch) -> None:
         "SET until = greatest(known.until, excluded.until)",
         list(batch.forgotten.items()),
     )
+    await connection.executemany(
+        "UPDATE forgotten SET results_until = greatest(results_until, $2) WHERE person_id = $1",
+        list(batch.forgotten_results.items()),
+    )
+    users = {row.values[_USER] for row in batch.rows if row.table is RESULTS_TABLE} | batch.forgotten_results.keys()
+    await _forget_results(connection, users - {None})
     people = {row.person_id for row in batch.rows if row.table is FEEDBACK_TABLE} | batch.forgotten.keys()
     if people - {None}:
         await connection.execute(
@@ -185,6 +193,24 @@ async def _take_back(connection: Any, batch: Batch) -> None:
             "AND feedback.said_at <= forgotten.until AND forgotten.person_id = ANY($1)",
             list(people - {None}),
         )
+
+
+async def _forget_results(connection: Any, users: Collection[str]) -> None:
+    """Delete what those people were answered who are forgotten, and the texts of what others said of it."""
+    found = await connection.fetch(
+        "SELECT person_id, results_until FROM forgotten WHERE results_until IS NOT NULL AND person_id = ANY($1)",
+        list(users),
+    )
+    # One by one: whoever plans the query cannot know how few they are.
+    for person_id, until in found:
+        theirs = "results.user_id = $1 AND results.answered_at <= $2"
+        await connection.execute(
+            "UPDATE feedback SET text = NULL, lesson = NULL FROM results "  # noqa: S608 - ours
+            f"WHERE feedback.utterance_id = results.utterance_id AND {theirs}",
+            person_id,
+            until,
+        )
+        await connection.execute(f"DELETE FROM results WHERE {theirs}", person_id, until)  # noqa: S608 - ours
 
 
 def _upserting(table: Table) -> str:

@@ -222,6 +222,25 @@ def test_what_is_to_be_forgotten_goes_also_where_it_is_read_later(stand: SinkSta
     assert [row["person_id"] for row in stand.ask(query)] == [f"bob-{mark}", f"ada-{mark}"]
 
 
+def test_of_who_is_forgotten_as_a_whole_no_result_of_before_is_kept_wherever_it_stands(stand: SinkStand) -> None:
+    mark = f"whole-{next(_first)}"
+    before, bobs = (
+        [msgspec.structs.replace(result, user_id=f"{who}-{mark}") for result in new_results(2)]
+        for who in ("ada", "bob")
+    )
+    stand.publish(before[0], *bobs)
+    now = int(time.time() * 1000)
+    request = ForgetRequest(person_id=f"ada-{mark}", asked_by="chief", texts=True)
+    headers = [("ce_type", CE_TYPES[ForgetRequest].encode())]
+    stand.produce(FEEDBACK, msgspec.json.encode(request), headers=headers, timestamp=now + 600_000)
+    query = f"SELECT id FROM intentstream.results WHERE user_id LIKE '%-{mark}' ORDER BY id"  # noqa: S608 - ours
+    with stand.running():
+        stand.wait_until_read(FEEDBACK)
+        stand.publish(before[1])  # of the time before
+        stand.wait_until_read(RESULTS)
+    assert [row["id"] for row in stand.ask(query)] == [result.id for result in bobs]
+
+
 def test_old_days_are_dropped_and_tomorrows_is_there(broker: str, dsn: str) -> None:
     stand, today = SinkStand(broker, dsn, retention_days=3), dt.datetime.now(dt.UTC).date()
     with stand.running():

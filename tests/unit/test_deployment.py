@@ -160,7 +160,7 @@ def test_the_worker_s_image_has_stages_no_root_and_no_torch() -> None:
     syncs = re.findall(r"uv sync[^\n]*", (ROOT / "infra/docker/Dockerfile").read_text())
     assert syncs
     assert all("--no-dev" in sync and "--all-extras" not in sync for sync in syncs)
-    assert {extra for sync in syncs for extra in re.findall(r"--extra (\S+)", sync)} == {"tracing"}
+    assert {extra for sync in syncs for extra in re.findall(r"--extra (\S+)", sync)} == {"privacy", "tracing"}
 
 
 # Kubernetes

@@ -26,14 +26,16 @@ class School:
         self._judge = self._new_judge(self.lessons)
         self._second = 0
 
-    def teach(self, person: str, *texts: str, intent: str | None = "refund") -> list[Judgement]:
-        return [self._hear(person, text, intent, self._now()) for text in texts]
+    def teach(
+        self, person: str, *texts: str, intent: str | None = "refund", user: str | None = None
+    ) -> list[Judgement]:
+        return [self._hear(person, text, intent, self._now(), user) for text in texts]
 
     def hear_late(self, person: str, text: str, intent: str | None = "refund") -> Judgement:
         """Hear of something that was said before all else."""
         return self._hear(person, text, intent, "2026-11-23T08:00:00.000Z")
 
-    def forget(self, person: str) -> dict[str, Retraction]:
+    def forget(self, person: str, *, texts: bool = False) -> dict[str, Retraction]:
         at = self._now()
         self._judge.forget(person, at)
         retractions = forget(
@@ -43,6 +45,7 @@ class School:
             new_judge=self._new_judge,
             labels=LABELS,
             candidates=self._candidates,
+            texts=texts,
         )
         return {each.key: each for each in retractions}
 
@@ -55,8 +58,8 @@ class School:
     def _candidates(self, texts: Sequence[str]) -> list[Collection[str | None]]:
         return [self.thinks_of for _ in texts]
 
-    def _hear(self, person: str, text: str, intent: str | None, at: str) -> Judgement:
-        correction = Correction(utterance_id="u", intent=intent, person_id=person, text=text)
+    def _hear(self, person: str, text: str, intent: str | None, at: str, user: str | None = None) -> Judgement:
+        correction = Correction(utterance_id="u", intent=intent, person_id=person, text=text, user_id=user)
         return self._judge.judge(correction, self.thinks_of, at=at)
 
     def _new_judge(self, lessons: Lessons) -> Judge:
@@ -148,3 +151,14 @@ def test_what_comes_to_light_later_of_before_is_refused_and_what_is_said_after_c
     school.forget("eve")
     assert school.hear_late("eve", "c")[:2] == ("refused", "forgotten")
     assert [each.code for each in school.teach("eve", "d", "e", "f")] == ["agreed", "agreed", "quota"]
+
+
+def test_whose_texts_are_forgotten_what_others_taught_by_them_goes_too_unless_somebody_else_said_the_same() -> None:
+    school = School()
+    school.teach("agent", "a", "b", user="eve")
+    school.teach("other agent", "b", user="ada")
+    school.teach("agent", "c", user="ada")
+    assert school.forget("eve") == {}
+    assert {each.code for each in school.forget("eve", texts=True).values()} == {"forgotten", "kept"}
+    assert school.learnt() == {"b": "refund", "c": "refund"}
+    assert {vote.user_id for lesson in school.lessons.by_key.values() for vote in lesson.votes} == {"ada"}

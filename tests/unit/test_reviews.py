@@ -62,8 +62,10 @@ class Desk:
             lesson=lesson,
             timings=Timings(queue_seconds=0, classify_seconds=0),
         )
-        written: list[Outgoing] = self._reviews.about(
-            result, Received(utterance), at, "2026-11-23T09:00:00Z", below=below
+        received = Received(utterance)
+        asked = self._reviews.ask(result, received, at, below=below)
+        written: list[Outgoing] = self._reviews.encode(
+            [] if asked is None else [(asked, received)], "2026-11-23T09:00:00Z"
         )
         assert len(written) <= 1
         return msgspec.json.decode(written[0].value or b"", type=ReviewRequest) if written else None

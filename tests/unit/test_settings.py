@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import os
 from typing import TYPE_CHECKING
 
 import pytest
 
 from schemas.errors import InvalidSettingsError
+from schemas.privacy import read_master_key
 from schemas.settings_loading import load_settings
 from schemas.settings_table import describe_settings
 
@@ -188,6 +190,27 @@ def test_a_refusal_shows_no_value(folder: Path, monkeypatch: pytest.MonkeyPatch)
     assert SECRET not in repr(refused.value)
     assert refused.value.__cause__ is None
     assert refused.value.__context__ is None
+
+
+@pytest.mark.parametrize("content", [None, b"", b"c2hvcnQ=", b"no base64!" * 5, bytes(32)])
+def test_a_master_key_that_is_none_is_refused_unseen(
+    content: bytes | None, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = folder / "master.key"
+    if content is not None:
+        file.write_bytes(content)
+    monkeypatch.setenv("INTENTSTREAM_PRIVACY__MASTER_KEY_FILE", str(file))
+    with pytest.raises(InvalidSettingsError, match=r"PRIVACY__MASTER_KEY_FILE.*32 bytes in Base64") as raised:
+        load_settings()
+    assert not content or content.decode() not in str(raised.value)
+
+
+def test_a_master_key_is_taken_as_openssl_writes_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = folder / "master.key"
+    file.write_bytes(base64.b64encode(b"k" * 32) + b"\n")
+    monkeypatch.setenv("INTENTSTREAM_PRIVACY__MASTER_KEY_FILE", str(file))
+    assert load_settings().privacy.master_key_file == file
+    assert read_master_key(file) == b"k" * 32
 
 
 def test_the_table_shows_what_is_set_beside_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
