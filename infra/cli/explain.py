@@ -51,7 +51,7 @@ def _lines(explanation: Explanation) -> Iterator[str]:
     yield f"{_intent(result.intent)}, confidence {result.confidence:.4f}, by {result.tier}{notes}"
     whose = f" of {result.user_id}" if result.user_id else ""
     yield _row("answered", f"{explanation.written_at}, at {explanation.stands_at}")
-    yield _row("utterance", f"{result.utterance_id}{whose}" + ("" if explanation.utterance_there else "; gone"))
+    yield _row("utterance", f"{result.utterance_id}{whose}" + _utterance_fate(explanation))
     for number, attempt in enumerate(result.tried):
         why = f": {attempt.reason}" if attempt.reason else ""
         turn = f"{attempt.tier} {attempt.outcome.value}{why} ({attempt.seconds * 1000:.1f} ms)"
@@ -71,6 +71,12 @@ def _lines(explanation: Explanation) -> Iterator[str]:
     yield _row(
         "time", f"queued {timings.queue_seconds * 1000:.1f} ms, classified {timings.classify_seconds * 1000:.1f} ms"
     )
+
+
+def _utterance_fate(explanation: Explanation) -> str:
+    if explanation.text_forgotten:
+        return "; its text is sealed and cannot be opened"
+    return "" if explanation.utterance_there else "; gone"
 
 
 def _flag_lines(explanation: Explanation) -> Iterator[str]:

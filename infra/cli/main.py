@@ -42,6 +42,7 @@ SUMMARIES = {
     "topics": "Create the topics and bring them in line.",
     "deadletter": "List records that could not be processed, and send them again.",
     "feedback": "Show what a person's corrections teach, or take it back.",
+    "forget": "Make what a person said unreadable, and delete what was kept of it.",
     "results": "Ask what was answered: recent, by user, by intent, how well.",
     "flags": "Show, check and change feature flags.",
     "experiments": "Compare routing strategies, and give everyone the best.",

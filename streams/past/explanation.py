@@ -17,7 +17,7 @@ from flags.clients import reader_config
 from flags.evaluation import Context, Snapshot, utterance_attributes
 from flags.history import as_of, read_history
 from flags.log_reader import LogReader
-from schemas.cloudevents import decode_utterance
+from schemas.cloudevents import UNSEALABLE, decode_utterance
 from schemas.errors import InvalidEventError
 from schemas.events import CorrectionVerdict, Result, Source, Utterance, Withdrawal
 from schemas.record_headers import headers_of
@@ -25,6 +25,7 @@ from streams.burial import source_of
 from streams.clients import client_config
 from streams.decide import FLAGS as ASKED
 from streams.past.search import PastReader, find_result
+from streams.privacy.parts import opening, person_keys
 from streams.topics import CORRECTIONS_AUDIT, FLAGS_AUDIT
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
         flags: Those that a decision asks, and those under comparison, as of the result's revision.
         flags_known: Whether the audit reaches back to that revision.
         lesson: Where people's corrections decided.
+        text_forgotten: Whether what was said is sealed, and cannot be opened any more or here.
     """
 
     result: Result
@@ -99,6 +101,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     flags: tuple[FlagState, ...]
     flags_known: bool
     lesson: LessonPast | None = None
+    text_forgotten: bool = False
 
 
 def explain(settings: Settings, result_id: str, *, since: float) -> Explanation:
@@ -115,7 +118,7 @@ def explain(settings: Settings, result_id: str, *, since: float) -> Explanation:
     """
     with PastReader(settings) as reader:
         found = find_result(reader, result_id, since=since)
-    utterance = _utterance_of(found)
+    utterance, text_forgotten = _utterance_of(settings, found)
     consumer = Consumer(reader_config(client_config(settings)))
     try:
         flags, known = _flags(LogReader(consumer, FLAGS_AUDIT), found.result, utterance)
@@ -130,19 +133,27 @@ def explain(settings: Settings, result_id: str, *, since: float) -> Explanation:
         flags=flags,
         flags_known=known,
         lesson=lesson,
+        text_forgotten=text_forgotten,
     )
 
 
-def _utterance_of(found: Found) -> Utterance | None:
+def _utterance_of(settings: Settings, found: Found) -> tuple[Utterance | None, bool]:
+    """Return what a result answers, if it can be read, and whether it could be but for its seal."""
     record = found.utterance
     if record is None:
-        return None
-    try:
-        return decode_utterance(
-            record.value(), headers_of(record), source_of(record), max_text_characters=_MOST_CHARACTERS
-        ).utterance
-    except InvalidEventError:
-        return None  # another record stands there now: the topic was made anew
+        return None, False
+    with person_keys(settings) as keys:
+        try:
+            received = decode_utterance(
+                record.value(),
+                headers_of(record),
+                source_of(record),
+                max_text_characters=_MOST_CHARACTERS,
+                open_text=opening(keys),
+            )
+        except InvalidEventError as fault:
+            return None, fault.code in UNSEALABLE  # else another record stands there now: the topic was made anew
+    return received.utterance, False
 
 
 def _flags(log: LogReader, result: Result, utterance: Utterance | None) -> tuple[tuple[FlagState, ...], bool]:

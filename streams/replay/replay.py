@@ -18,6 +18,7 @@ from flags.log_reader import LogReader
 from schemas.errors import UnknownFlagError
 from streams.clients import client_config
 from streams.past.search import PastReader
+from streams.privacy.parts import opening, person_keys
 from streams.replay.bench import Benches, Conditions
 from streams.replay.circumstances import browned_out, hampered
 from streams.replay.comparison import Comparison, Differences
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
     from models.learning.lessons import Lessons
     from schemas.settings import Settings
+    from streams.privacy.person_keys import PersonKeys
     from streams.replay.bench import Bench
     from streams.replay.releases import Opened
     from streams.replay.stretch import Answered
@@ -138,10 +140,11 @@ async def replay(settings: Settings, question: Question) -> Report:
         results, utterances = (stack.enter_context(PastReader(settings)) for _ in range(2))
         if question.into is not None:
             check_topic(results, question.into)
-        logs = _read_logs(settings, question)
+        keys = stack.enter_context(person_keys(settings))
+        logs = _read_logs(settings, question, keys)
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="intentstream-replay-")))
         releases = PastReleases(settings, read_releases(settings), scratch)
-        stretch = Stretch(results, utterances, question.begin, question.end)
+        stretch = Stretch(results, utterances, question.begin, question.end, keys)
         async with Benches(settings) as benches:
             replayer = Replayer(settings, question, logs, releases, benches)
             await replayer.replay(stretch)
@@ -282,7 +285,7 @@ class Replayer:
         return self._opened.get(name)
 
 
-def _read_logs(settings: Settings, question: Question) -> Logs:
+def _read_logs(settings: Settings, question: Question, keys: PersonKeys | None) -> Logs:
     """Read what flags, lessons and people's verdicts were.
 
     Raises:
@@ -297,7 +300,7 @@ def _read_logs(settings: Settings, question: Question) -> Logs:
         if unknown := [name for name in question.flags if name not in names]:
             raise UnknownFlagError(f"There is no flag {unknown[0]!r}; there are {', '.join(names)}.")
         lessons = LogReader(consumer, CORRECTIONS)
-        past = PastLessons(lessons.messages(*lessons.bounds()))
+        past = PastLessons(lessons.messages(*lessons.bounds()), opening(keys))
         audit = LogReader(consumer, CORRECTIONS_AUDIT)
         return Logs(flags, past, Verdicts(audit.read(*audit.bounds()), since=question.begin))
     finally:

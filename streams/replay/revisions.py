@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from confluent_kafka import Message
 
+    from schemas.cloudevents import OpenText
     from schemas.events import FlagChange, Lesson
 
 _MOST_KEPT = 256
@@ -74,14 +75,15 @@ class PastLessons:
 
     Args:
         records: The log's, the oldest first.
+        open_text: Opens what is sealed.
     """
 
-    def __init__(self, records: Iterable[Message]) -> None:
+    def __init__(self, records: Iterable[Message], open_text: OpenText | None = None) -> None:
         written: list[_Written] = []
         forgotten: dict[str, int] = {}
         for record in records:
             try:
-                key, lesson = read_lesson(record.key(), record.value())
+                key, lesson = read_lesson(record.key(), record.value(), open_text)
             except InvalidEventError:
                 continue  # what is no lesson taught no worker
             if lesson is None:

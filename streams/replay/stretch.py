@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from schemas.cloudevents import decode_utterance
+from schemas.cloudevents import UNSEALABLE, decode_utterance
 from schemas.errors import InvalidEventError
 from schemas.events import Result, Source
 from schemas.record_headers import headers_of
 from streams.burial import source_of
+from streams.privacy.parts import opening
 from streams.topics import RESULTS
 
 if TYPE_CHECKING:
@@ -23,11 +24,13 @@ if TYPE_CHECKING:
 
     from confluent_kafka import Message
 
-    from schemas.cloudevents import Received
+    from schemas.cloudevents import OpenText, Received
     from streams.past.search import PastReader
+    from streams.privacy.person_keys import PersonKeys
 
-OF_HTTP, GONE, UNREADABLE = "of_http", "utterance_gone", "unreadable"
-"""Why a result cannot be replayed: it answers no record, retention has taken the record, or it is no result."""
+OF_HTTP, GONE, FORGOTTEN, UNREADABLE = "of_http", "utterance_gone", "text_forgotten", "unreadable"
+"""Why a result cannot be replayed: it answers no record, retention has taken the record, its text is sealed and cannot
+be opened any more, or it is no result."""
 
 _PORTION = 4_096
 """Results whose utterances are looked up together."""
@@ -65,13 +68,18 @@ class Stretch:
         utterances: Reads what they answer; another one, for both are read by turns.
         begin: Unix time.
         end: Likewise.
+        keys: Open what is sealed.
 
     Attributes:
         seen: How many records of the results' topic were read.
         left_out: How many of them cannot be replayed, by why.
     """
 
-    def __init__(self, results: PastReader, utterances: PastReader, begin: float, end: float) -> None:
+    def __init__(
+        self, results: PastReader, utterances: PastReader, begin: float, end: float, keys: PersonKeys | None = None
+    ) -> None:
+        self._keys = keys
+        self._sealed: set[Source] = set()
         self._results = results
         self._utterances = utterances
         self._begin, self._end = begin, end
@@ -100,6 +108,8 @@ class Stretch:
             received = None if result.source is None else said.get(result.source)
             if result.source is None:
                 self.left_out[OF_HTTP] += 1
+            elif result.source in self._sealed:
+                self.left_out[FORGOTTEN] += 1
             elif received is None or received.utterance.id != result.utterance_id:  # or another one stands there now
                 self.left_out[GONE] += 1
             else:
@@ -115,6 +125,7 @@ class Stretch:
 
     def _said(self, places: Sequence[Source]) -> dict[Source, Received]:
         """Return the utterances that still stand where results say they stood."""
+        self._sealed.clear()
         offsets: defaultdict[tuple[str, int], set[int]] = defaultdict(set)
         for place in places:
             offsets[place.topic, place.partition].add(place.offset)
@@ -126,21 +137,32 @@ class Stretch:
 
     def _said_on(self, topic: str, partition: int, wanted: set[int]) -> dict[Source, Received]:
         low, end = self._utterances.bounds(topic, partition)
-        said = {}
+        said, open_text = {}, opening(self._keys)
         for start, last in _runs(sorted(offset for offset in wanted if low <= offset < end)):
             for record in self._utterances.records(topic, partition, start, last + 1):
-                if record.offset() in wanted and (received := _utterance(record)) is not None:
+                if record.offset() not in wanted:
+                    continue
+                received = _utterance(record, open_text)
+                if isinstance(received, InvalidEventError):
+                    if received.code in UNSEALABLE:
+                        self._sealed.add(source_of(record))
+                else:
                     said[source_of(record)] = received
         return said
 
 
-def _utterance(record: Message) -> Received | None:
+def _utterance(record: Message, open_text: OpenText | None) -> Received | InvalidEventError:
+    """Return an utterance, or why it is none: another record stands there now, or its text cannot be opened."""
     try:
         return decode_utterance(
-            record.value(), headers_of(record), source_of(record), max_text_characters=_MOST_CHARACTERS
+            record.value(),
+            headers_of(record),
+            source_of(record),
+            max_text_characters=_MOST_CHARACTERS,
+            open_text=open_text,
         )
-    except InvalidEventError:
-        return None  # another record stands there now: the topic was made anew
+    except InvalidEventError as fault:
+        return fault
 
 
 def _runs(offsets: Sequence[int]) -> Iterator[tuple[int, int]]:
