@@ -119,7 +119,7 @@ def shop(
     file, dsn = master_key_file(folder), new_database(postgres_server.endpoint)
     with ExitStack() as stack:
         broker = stack.enter_context(running_broker(folder / "kafka")).endpoint
-        create_our_topics(broker, partitions=2)
+        create_our_topics(broker)
         chosen: dict[str, object] = {
             "PRIVACY__MASTER_KEY_FILE": file,
             "POSTGRES__DSN": dsn,
@@ -178,7 +178,9 @@ def test_all_is_done_everywhere_and_what_cannot_be_is_said(shop: Shop) -> None:
 
 
 def test_what_was_sealed_was_answered_as_if_it_were_plain(shop: Shop) -> None:
-    for text, result in zip(BOBS, (shop.results("bob")[f"bob-{row}"] for row in range(len(BOBS))), strict=True):
+    results = shop.results("bob")
+    for row, text in enumerate(BOBS):
+        result = results[f"bob-{row}"]
         plain = shop.answer(shop.workers[0], text)
         assert (plain["intent"], plain["tier"]) == (result["intent"], result["tier"])
         assert plain["confidence"] == pytest.approx(result["confidence"], abs=1e-6)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from schemas.cloudevents import OpenText
     from streams.privacy.sealing import Sealed
 
-_READ_SECONDS = 20.0
+_READ_SECONDS = 60.0
 
 
 def master_key_file(folder: Path) -> Path:
@@ -60,14 +60,14 @@ def everything(broker: str, *, topics: set[str] | None = None) -> list[bytes]:
             for partition in topic.partitions
         ]
         consumer.assign(places)
-        left, found = len(places), []
+        left, found = {(place.topic, place.partition) for place in places}, []
         while left:
             message = consumer.poll(_READ_SECONDS)
             assert message is not None
             error = message.error()
             if error is not None:
                 assert error.code() == KafkaError._PARTITION_EOF
-                left -= 1
+                left.discard((message.topic() or "", message.partition() or 0))
                 continue
             headers = [value for _, value in headers_of(message) or ()]
             found += [part for part in (message.key(), message.value(), *headers) if isinstance(part, bytes)]
