@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from streams.classify import ClassifyObserver
     from streams.publisher import Publisher
     from streams.reviews import Reviews
+    from streams.spans import RequestSpan, Tracing
+
+CLASSIFY = "/api/v1/intents/classify"
 
 
 class Classified(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -51,6 +54,7 @@ class ClassifyRoute:
         reviews: Whom people are asked about.
         observer: Who counts.
         broker_reachable: Whether publishing is worth a try; must not wait.
+        tracing: Makes spans, if anybody does.
     """
 
     def __init__(
@@ -62,6 +66,7 @@ class ClassifyRoute:
         reviews: Reviews,
         observer: ClassifyObserver,
         broker_reachable: Callable[[], bool],
+        tracing: Tracing | None = None,
     ) -> None:
         self._batcher = batcher
         self._publisher = publisher
@@ -69,12 +74,14 @@ class ClassifyRoute:
         self._reviews = reviews
         self._observer = observer
         self._broker_reachable = broker_reachable
+        self._tracing = tracing
 
     def routes(self) -> list[web.RouteDef]:
         """Return what to mount."""
-        return [web.post("/api/v1/intents/classify", self._classify)]
+        return [web.post(CLASSIFY, self._classify)]
 
     async def _classify(self, request: web.Request) -> web.Response:
+        came = time.time()
         received = decode_utterance(
             await request.read(),
             _event_headers_of(request),
@@ -82,15 +89,29 @@ class ClassifyRoute:
             max_text_characters=self._settings.max_text_characters,
         )
         wanted = _publish_wanted(request)
-        begun = time.time()
-        decision = await self._batcher.decide(received)
-        queued = max(0.0, time.time() - begun - decision.classify_seconds)
-        timings = timings_of(decision, queue_seconds=queued)
-        result = result_of(received, decision, timings, None)
-        self._observer.answered([result])
-        obstacle = await self._publish(result, received, decision.review_below) if wanted else "Nobody wanted it to be."
-        answer = Classified(result=result, published=obstacle is None, not_published_because=obstacle)
+        span = None if self._tracing is None else self._tracing.begin_request(received, CLASSIFY, came)
+        if span is None:
+            answer = await self._answer(received, None, publish=wanted)
+        else:
+            with span.open():
+                answer = await self._answer(span.received, span, publish=wanted)
         return web.Response(body=msgspec.json.encode(answer), content_type="application/json")
+
+    async def _answer(self, received: Received, span: RequestSpan | None, *, publish: bool) -> Classified:
+        begun = time.time()
+        decision = await self._batcher.decide(received, span)
+        queued = max(0.0, time.time() - begun - decision.classify_seconds)
+        result = result_of(received, decision, timings_of(decision, queue_seconds=queued), None)
+        self._observer.answered([result])
+        if span is not None:
+            span.answered(result)
+        if not publish:
+            return Classified(result=result, published=False, not_published_because="Nobody wanted it to be.")
+        begun = time.time()
+        obstacle = await self._publish(result, received, decision.review_below)
+        if span is not None:
+            span.published(begun, well=obstacle is None)
+        return Classified(result=result, published=obstacle is None, not_published_because=obstacle)
 
     async def _publish(self, result: Result, received: Received, review_below: float | None) -> str | None:
         """Publish a result, and a review request where people should look; return why that failed."""

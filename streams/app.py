@@ -307,12 +307,13 @@ class Worker:
             )
         )
         classify = ClassifyRoute(
-            batcher=Batcher(self._leased, max_waiting=self._settings.web.max_waiting_requests),
+            batcher=Batcher(self._leased, max_waiting=self._settings.web.max_waiting_requests, tracing=self._tracing),
             publisher=self._publisher,
             settings=self._settings.intake,
             reviews=self._reviews,
             observer=self._observer,
             broker_reachable=self._broker_reachable,
+            tracing=self._tracing,
         )
         application.add_routes(classify.routes())
         application.add_routes(self._learning.routes.routes())

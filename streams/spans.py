@@ -1,13 +1,15 @@
 """Spans of OpenTelemetry: each utterance's in its producer's trace, and beside it those of what many have in common.
 
 A batch answers utterances of many traces, so it is nobody's child: it has a trace of its own, in which its tiers and
-its transaction are. It links to its utterances, and each of them to it. Nothing of a span is what somebody wrote.
+its transaction are. It links to its utterances, and each of them to it; so it does where they came as requests over
+HTTP. Nothing of a span is what somebody wrote.
 """
 
 from __future__ import annotations
 
 import time
 from contextlib import contextmanager
+from http import HTTPStatus
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -19,6 +21,8 @@ from opentelemetry.sdk.trace import SpanLimits, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, SpanKind, Status, StatusCode, TraceFlags
+
+from schemas.errors import IntentStreamError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -80,6 +84,44 @@ class Tracing:
                 if len(parents) == self._most:
                     break
         return BatchSpans(self._tracer, utterances, parents) if parents else None
+
+    def begin_request(self, received: Received, route: str, begun: float) -> RequestSpan | None:
+        """Begin the span of a request to classify; None where its caller does not trace it.
+
+        Args:
+            received: What it asks about.
+            route: Where.
+            begun: When it came, by Unix time.
+        """
+        parent = None if received.traceparent is None else _sampled(received.traceparent)
+        return None if parent is None else RequestSpan(self._tracer, parent, received, route, begun)
+
+    @contextmanager
+    def deciding(self, requests: Sequence[RequestSpan], utterances: int) -> Iterator[None]:
+        """Have what is called meanwhile, on whatever thread, be of one batch that answers these requests.
+
+        Args:
+            requests: Those of the batch that are traced; without any there is no span of it.
+            utterances: How many are decided about.
+        """
+        if not requests:
+            yield
+            return
+        batch = self._tracer.start_span(
+            "batch",
+            links=[Link(request.context) for request in requests],
+            attributes={"messaging.batch.message_count": utterances},
+        )
+        for request in requests:
+            request.decided_in(batch.get_span_context())
+        try:
+            with trace.use_span(batch, record_exception=False, set_status_on_exception=False):
+                yield
+        except BaseException as error:
+            batch.set_status(Status(StatusCode.ERROR, type(error).__name__))
+            raise
+        finally:
+            batch.end()
 
     def tier_called(self, attempt: Attempt, texts: int) -> None:
         """Add a tier's call, which has just ended, to the batch that it was made for."""
@@ -167,15 +209,7 @@ class BatchSpans:
                         "messaging.kafka.offset": result.source.offset,
                     }
                 )
-            span.set_attributes(
-                {
-                    "intentstream.tier": result.tier,
-                    "intentstream.strategy": result.strategy,
-                    "intentstream.cached": result.cached,
-                    "intentstream.degraded": result.degraded,
-                    "intentstream.queue_seconds": result.timings.queue_seconds,
-                }
-            )
+            span.set_attributes(_of_answer(result))
         self._batch.end()
 
     def committed(self, seconds: float) -> None:
@@ -191,6 +225,85 @@ class BatchSpans:
         transaction.end(now)
         for span in self._spans.values():
             span.end(now)
+
+
+class RequestSpan:
+    """The span of one request to classify.
+
+    Args:
+        tracer: Makes spans.
+        parent: The caller's span.
+        received: What is asked about.
+        route: Where.
+        begun: When the request came, by Unix time.
+
+    Attributes:
+        context: Of the span.
+        received: What is asked about, with the trace that whatever comes of it belongs to.
+    """
+
+    def __init__(self, tracer: Tracer, parent: SpanContext, received: Received, route: str, begun: float) -> None:
+        self._tracer = tracer
+        self._span = tracer.start_span(
+            f"POST {route}",
+            context=trace.set_span_in_context(NonRecordingSpan(parent)),
+            kind=SpanKind.SERVER,
+            start_time=int(begun * _NANOSECONDS),
+            attributes={"http.request.method": "POST", "http.route": route},
+        )
+        self.context = self._span.get_span_context()
+        self.received = msgspec.structs.replace(received, traceparent=_traceparent(self._span))
+
+    @contextmanager
+    def open(self) -> Iterator[None]:
+        """End it with what is done meanwhile, which the caller is answered after; why that failed is not repeated."""
+        status: int = HTTPStatus.OK
+        try:
+            yield
+        except BaseException as error:
+            status = error.http_status if isinstance(error, IntentStreamError) else HTTPStatus.INTERNAL_SERVER_ERROR
+            self._span.set_status(Status(StatusCode.ERROR, type(error).__name__))
+            raise
+        finally:
+            self._span.set_attribute("http.response.status_code", int(status))
+            self._span.end()
+
+    def decided_in(self, batch: SpanContext) -> None:
+        """Link it to the batch that answers it."""
+        self._span.add_link(batch)
+
+    def answered(self, result: Result) -> None:
+        """Say who answered."""
+        self._span.set_attributes(_of_answer(result))
+
+    def published(self, begun: float, *, well: bool) -> None:
+        """Add the publication of the result, which has just ended.
+
+        Args:
+            begun: When it was begun, by Unix time.
+            well: Whether the broker has the result.
+        """
+        publication = self._tracer.start_span(
+            "publication",
+            context=trace.set_span_in_context(self._span),
+            kind=SpanKind.PRODUCER,
+            start_time=int(begun * _NANOSECONDS),
+            attributes={"messaging.system": "kafka"},
+        )
+        if not well:
+            publication.set_status(StatusCode.ERROR)
+        publication.end()
+
+
+def _of_answer(result: Result) -> dict[str, str | bool | float]:
+    """Return what a span says of an answer."""
+    return {
+        "intentstream.tier": result.tier,
+        "intentstream.strategy": result.strategy,
+        "intentstream.cached": result.cached,
+        "intentstream.degraded": result.degraded,
+        "intentstream.queue_seconds": result.timings.queue_seconds,
+    }
 
 
 def _sampled(traceparent: str) -> SpanContext | None:

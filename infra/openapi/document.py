@@ -24,7 +24,7 @@ from schemas.access import API_KEY
 from schemas.cloudevents import STRUCTURED
 from schemas.events import Utterance
 from schemas.problem import Problem
-from streams.api import Classified
+from streams.api import CLASSIFY, Classified
 from streams.contract import OPENAPI, SCHEMAS
 from streams.learning.feedback_route import FeedbackTaken
 
@@ -118,7 +118,7 @@ def operations() -> list[Operation]:
 def _classify() -> Operation:
     return Operation(
         "post",
-        "/api/v1/intents/classify",
+        CLASSIFY,
         "classify",
         "Intents",
         "Classify an utterance now; the result is published as well.",

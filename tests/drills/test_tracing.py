@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import urllib.request
 from typing import TYPE_CHECKING
 
 from schemas.record_headers import headers_of
+from streams.api import CLASSIFY
 from streams.topics import RESULTS
 from tests.kit.collector import running_collector
 from tests.kit.ledger import Ledger
@@ -26,9 +28,19 @@ def trace_id(number: int) -> str:
     return f"{0xABC000 + number:032x}"
 
 
+def traceparent(number: int, flags: str) -> str:
+    return f"00-{trace_id(number)}-{number + 1:016x}-{flags}"
+
+
+def traceparents(ledger: Ledger) -> list[str]:
+    """Return those of the results so far."""
+    results = ledger.results_so_far()
+    return [(dict(headers_of(result) or []).get("traceparent") or b"").decode() for result in results]
+
+
 def record(number: int, flags: str | None) -> Record:
     value = json.dumps({"id": f"traced-{number}", "text": f"{PLANTED} {number}", "user_id": "planted-user"}).encode()
-    headers = [] if flags is None else [("traceparent", f"00-{trace_id(number)}-{number + 1:016x}-{flags}".encode())]
+    headers = [] if flags is None else [("traceparent", traceparent(number, flags).encode())]
     return Record(value, f"k{number}".encode(), headers)
 
 
@@ -43,7 +55,7 @@ def test_an_utterance_can_be_followed_from_its_producer_to_its_result(
         publish(broker.endpoint, [record(number, flag) for number, flag in enumerate(flags)])
         ledger.wait_for_answers(len(flags))
         wait_until(lambda: len(collector.spans("utterance")) >= TRACED, "the utterances' spans have come")
-        results = ledger.results_so_far()
+        said = traceparents(ledger)
         assert worker.terminate()[0] == 0  # which sends what is left
 
         utterances = {span.trace_id.hex(): span for span in collector.spans("utterance")}
@@ -63,7 +75,6 @@ def test_an_utterance_can_be_followed_from_its_producer_to_its_result(
             assert span.end_time_unix_nano >= transaction.end_time_unix_nano >= batch.end_time_unix_nano
 
         continued = {f"{span.trace_id.hex()}-{span.span_id.hex()}" for span in utterances.values()}
-        said = [(dict(headers_of(result) or []).get("traceparent") or b"").decode() for result in results]
         assert {each[3:-3] for each in said if each.endswith("-01")} == continued
         assert sum(each.endswith("-00") for each in said) == UNSAMPLED
 
@@ -73,6 +84,46 @@ def test_an_utterance_can_be_followed_from_its_producer_to_its_result(
         assert b"zebra" not in sent
         assert "zebra" not in worker.log
         assert RESULTS.encode() not in sent  # where an utterance stood is said, and that is all
+
+
+def test_a_request_over_http_can_be_followed_from_its_caller_to_its_result(
+    broker: EmbeddedServer, new_worker: NewWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with running_collector() as collector, Ledger(broker.endpoint) as ledger:
+        worker = new_worker(TRACING__ENDPOINT=collector.url)
+        worker.wait_until_ready()
+        for number, flag in enumerate(["01"] * TRACED + ["00"] * UNSAMPLED):
+            request = urllib.request.Request(
+                f"http://127.0.0.1:{worker.port}{CLASSIFY}",
+                record(number, flag).value,
+                {"Content-Type": "application/json", "traceparent": traceparent(number, flag)},
+            )
+            with urllib.request.urlopen(request) as answer:  # noqa: S310 - likewise
+                assert json.load(answer)["published"]
+        wait_until(lambda: len(ledger.results_so_far()) >= TRACED + UNSAMPLED, "the results have come")
+        said = [
+            (dict(headers_of(result) or []).get("traceparent") or b"").decode() for result in ledger.results_so_far()
+        ]
+        assert worker.terminate()[0] == 0
+
+    requests = {span.trace_id.hex(): span for span in collector.spans("POST")}
+    batches = {span.span_id: span for span in collector.spans("batch")}
+    assert requests.keys() == {trace_id(number) for number in range(TRACED)}
+    for number in range(TRACED):
+        span = requests[trace_id(number)]
+        assert span.parent_span_id.hex() == f"{number + 1:016x}"
+        (batch,) = (batches[link.span_id] for link in span.links)
+        assert [link.span_id for link in batch.links] == [span.span_id]
+        below = {each.name for each in collector.spans() if each.parent_span_id in {batch.span_id, span.span_id}}
+        assert below >= {"tier rules", "publication"}
+    continued = {f"{span.trace_id.hex()}-{span.span_id.hex()}" for span in requests.values()}
+    assert {each[3:-3] for each in said if each.endswith("-01")} == continued
+    assert sum(each.endswith("-00") for each in said) == UNSAMPLED
+    sent = b"".join(collector.requests)
+    assert b"planted" not in sent
+    assert b"zebra" not in sent
+    assert "zebra" not in worker.log
 
 
 def test_a_worker_whose_collector_is_away_answers_and_ends_all_the_same(
