@@ -70,4 +70,8 @@ class WebServer(Service):
     def _connector(self) -> Callable[[], asyncio.Protocol]:
         if self._runner.server is None:
             raise UnavailableError("The web server is stopping.")
-        return connector(self._runner.server, max_connections=self._settings.max_connections)
+        return connector(
+            self._runner.server,
+            max_connections=self._settings.max_connections,
+            first_headers_seconds=self._settings.max_request_seconds,
+        )

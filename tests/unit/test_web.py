@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
+import select
+import socket
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -20,13 +24,36 @@ WORDS = b"planted-words"
 
 
 @pytest.fixture
-async def server() -> AsyncIterator[WebServer]:
+def door() -> asyncio.Event:
+    """What `/slowly` waits for before it answers."""
+    return asyncio.Event()
+
+
+@pytest.fixture
+async def server(door: asyncio.Event) -> AsyncIterator[WebServer]:
+    async with serving(Web(port=0, max_connections=2), door) as server:
+        yield server
+
+
+@pytest.fixture
+async def hasty(door: asyncio.Event) -> AsyncIterator[WebServer]:
+    """One that waits no longer than a moment for a request."""
+    async with serving(Web(port=0, max_request_seconds=0.1), door) as server:
+        yield server
+
+
+@asynccontextmanager
+async def serving(settings: Web, door: asyncio.Event) -> AsyncIterator[WebServer]:
     async def answer(_request: web.Request) -> web.Response:
         return web.Response(text="answered")
 
+    async def answer_slowly(_request: web.Request) -> web.Response:
+        await door.wait()
+        return web.Response(text="answered")
+
     application = web.Application()
-    application.add_routes([web.get("/", answer), web.post("/", answer)])
-    server = WebServer(application, Web(port=0, max_connections=2))
+    application.add_routes([web.get("/", answer), web.post("/", answer), web.get("/slowly", answer_slowly)])
+    server = WebServer(application, settings)
     await server.on_start()
     yield server
     await server.on_stop()
@@ -82,6 +109,46 @@ async def test_a_connection_too_many_is_answered_503_and_those_there_go_on(serve
         async with asyncio.timeout(10):
             while (await answer_to(server, b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"))[0] != 200:
                 pass
+
+
+def trickle(address: tuple[str, int]) -> bytes:
+    """Send a request byte by byte until something is said; return that."""
+    said = b""
+    with socket.create_connection(address, timeout=10) as connection:
+        for byte in itertools.chain(b"GET / HTTP/1.1\r\nLong: ", itertools.repeat(ord("x"))):
+            if select.select([connection], [], [], 0.01)[0]:
+                break
+            connection.send(bytes([byte]))
+        with suppress(ConnectionResetError):  # where a byte and the end have crossed
+            while chunk := connection.recv(4_096):
+                said += chunk
+    return said
+
+
+async def test_a_request_whose_headers_trickle_is_answered_408_and_closed(hasty: WebServer) -> None:
+    head, _, body = (await asyncio.to_thread(trickle, hasty.addresses[0][:2])).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 408 ")
+    assert f"Content-Length: {len(body)}".encode() in head
+    assert json.loads(body)["code"] == "request_timeout"
+
+
+async def test_a_connection_that_says_nothing_is_closed_as_well(hasty: WebServer) -> None:
+    assert (await answer_to(hasty, b""))[0] == 408
+
+
+async def test_who_has_asked_in_time_is_waited_for_and_may_ask_again_later(
+    hasty: WebServer, door: asyncio.Event
+) -> None:
+    reader, writer = await connect(hasty)
+    request = b"GET /slowly HTTP/1.1\r\nHost: a\r\n\r\n"
+    for _ in range(2):
+        writer.write(request)
+        assert (await answer_to(hasty, b""))[0] == 408, "so long has passed while it is answered"
+        door.set()
+        assert (await asyncio.wait_for(reader.readuntil(b"answered"), 10)).startswith(b"HTTP/1.1 200 ")
+        door.clear()
+        assert (await answer_to(hasty, b""))[0] == 408, "and so long while it asks nothing"
+    writer.close()
 
 
 async def test_a_connection_that_asks_nothing_more_is_closed(
