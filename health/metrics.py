@@ -131,6 +131,11 @@ class Metrics:
             "http_request_duration_seconds", "From the request's headers to the end of the answer.", "method", "route"
         )
         self.http_requests_active = self._gauge("http_requests_active", "Requests being answered.")
+        self.http_requests_limited = self._counter(
+            "intentstream_requests_limited",
+            "Requests refused because their caller, known by token or by address, asks too often.",
+            "by",
+        )
 
     def _create_answers(self) -> None:
         self.model_selection = self._counter(

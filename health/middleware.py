@@ -1,4 +1,4 @@
-"""What every request goes through: it is counted and timed by route, and no error reaches the caller raw."""
+"""What every request goes through: it is counted, timed and bounded, and no error reaches the caller raw."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from aiohttp import hdrs, web
 
 from health.bodies import bound_bodies
 from health.logs import describe_fault
+from health.rate_limit import limit_rates
+from schemas.access import Access
 from schemas.errors import IntentStreamError
 from schemas.problem import PROBLEM_JSON, Problem
 
@@ -44,9 +46,17 @@ _SECURITY_HEADERS = {
 }
 
 
-def protect(app: web.Application, metrics: Metrics, settings: Web) -> None:
-    """Put everything in this module, and the limits of bodies, around an application before it starts."""
-    app.middlewares.extend([measure(metrics), answer_errors(metrics), bound_bodies(settings)])
+def protect(app: web.Application, metrics: Metrics, settings: Web, access: Access | None = None) -> None:
+    """Put everything in this module, and the limits of rates and bodies, around an application before it starts.
+
+    Args:
+        app: What is protected.
+        metrics: Count what happens.
+        settings: The limits.
+        access: Knows who asks, by their token; without it, everybody is known by their address.
+    """
+    limits = limit_rates(settings, access or Access({}), metrics)
+    app.middlewares.extend([measure(metrics), answer_errors(metrics), limits, bound_bodies(settings)])
     app.on_response_prepare.append(add_security_headers)
 
 

@@ -82,6 +82,11 @@ class Access:
             raise ForbiddenError(f"The token {name} has not the scope {scope}.", scope=scope)
         return Caller(name)
 
+    def holder_of(self, request: Request) -> str | None:
+        """Return whose token a request brings; None: nobody's that we know."""
+        secret = _secret_of(request) if self._tokens else None
+        return None if secret is None else self._name_of(secret)
+
     def _name_of(self, secret: str) -> str | None:
         """Return whose a secret is. Every token is looked at to its end, so that the time taken tells nothing."""
         given, found = _digest(secret), None

@@ -230,7 +230,21 @@ class Web(Section):
     host: str = Field("127.0.0.1", description="The address it listens on; 0.0.0.0: all of them.")
     port: int = Field(8001, ge=0, le=65_535, description="0: any free port.")
     max_request_bytes: int = Field(65_536, ge=1_024, description="Larger requests are refused.")
-    max_request_seconds: float = Field(10.0, gt=0, le=300, description="In which a request must have arrived.")
+    max_request_seconds: float = Field(
+        10.0,
+        gt=0,
+        le=300,
+        description="In which a new connection's first headers, and any request's body, must arrive.",
+    )
+    requests_per_second: float = Field(
+        0.0,
+        ge=0,
+        le=1_000_000,
+        description="How often each caller may ask, in the long run; more is answered 429; 0: as often as they like.",
+    )
+    burst_requests: int = Field(
+        100, ge=1, le=1_000_000, description="How many each may ask at once before that; a console needs 50."
+    )
     max_connections: int = Field(768, ge=1, description="Open at once; one more is answered 503 and closed.")
     max_waiting_requests: int = Field(1_024, ge=1, description="More that wait to be classified are refused with 503.")
     max_consoles: int = Field(16, ge=1, description="Open at once at this worker; one more is refused with 503.")

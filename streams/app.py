@@ -296,7 +296,7 @@ class Worker:
 
     def _web_application(self) -> web.Application:
         application = web.Application(client_max_size=self._settings.web.max_request_bytes)
-        protect(application, self._metrics, self._settings.web)
+        protect(application, self._metrics, self._settings.web, Access(self._settings.access.tokens))
         application.add_routes(
             health_routes(
                 version=version("intentstream"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from health.rate_limit import is_limited
 from schemas.problem import PROBLEM_JSON, Problem
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ JSON = "application/json"
 
 _RETRY_AFTER = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
 _CHALLENGE = {"WWW-Authenticate": {"description": "RFC 6750.", "schema": {"type": "string"}}}
-_PROBLEM_HEADERS: Mapping[int, Schema] = {401: _CHALLENGE, 403: _CHALLENGE, 503: _RETRY_AFTER}
+_PROBLEM_HEADERS: Mapping[int, Schema] = {401: _CHALLENGE, 403: _CHALLENGE, 429: _RETRY_AFTER, 503: _RETRY_AFTER}
 
 
 class Parameter(NamedTuple):
@@ -81,7 +82,9 @@ class Operation(NamedTuple):
         if self.body:
             content = {kind: {"schema": reference(schema)} for kind, schema in self.body.items()}
             rendered["requestBody"] = {"required": True, "content": content}
-        rendered["responses"] = {str(status): self.answers[status].render() for status in sorted(self.answers)}
+        limited = {429: _problem(429, "You ask more often than you may.")} if is_limited(self.path) else {}
+        answers = limited | dict(self.answers)
+        rendered["responses"] = {str(status): answers[status].render() for status in sorted(answers)}
         return rendered
 
 
@@ -99,6 +102,8 @@ def problems(*statuses: int, **why: str) -> dict[int, Answer]:
     """
     said = {int(name.removeprefix("status_")): text for name, text in why.items()}
     words = {status: f"{http.HTTPStatus(status).phrase}." for status in (*statuses, 500, 503)} | said
-    return {
-        status: Answer(text, Problem, PROBLEM_JSON, _PROBLEM_HEADERS.get(status, {})) for status, text in words.items()
-    }
+    return {status: _problem(status, text) for status, text in words.items()}
+
+
+def _problem(status: int, text: str) -> Answer:
+    return Answer(text, Problem, PROBLEM_JSON, _PROBLEM_HEADERS.get(status, {}))
