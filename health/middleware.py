@@ -15,7 +15,7 @@ from aiohttp import hdrs, web
 from health.bodies import bound_bodies
 from health.logs import describe_fault
 from health.rate_limit import limit_rates
-from schemas.access import Access
+from schemas.access import Access, check_site
 from schemas.errors import IntentStreamError
 from schemas.problem import PROBLEM_JSON, Problem
 
@@ -38,6 +38,8 @@ _CLIENT_LEFT = "499"
 _EVENT_STREAM = "text/event-stream"
 """Lasts for as long as somebody looks, which says nothing of how fast we are."""
 
+_SAFE_METHODS = {hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS}
+
 _SECURITY_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
@@ -56,7 +58,9 @@ def protect(app: web.Application, metrics: Metrics, settings: Web, access: Acces
         access: Knows who asks, by their token; without it, everybody is known by their address.
     """
     limits = limit_rates(settings, access or Access({}), metrics)
-    app.middlewares.extend([measure(metrics), answer_errors(metrics), limits, bound_bodies(settings)])
+    app.middlewares.extend(
+        [measure(metrics), answer_errors(metrics), limits, refuse_other_sites, bound_bodies(settings)]
+    )
     app.on_response_prepare.append(add_security_headers)
 
 
@@ -106,6 +110,14 @@ def answer_errors(metrics: Metrics) -> Middleware:
             return problem(500, "internal", f"Something went wrong here; it was logged as incident {incident}.")
 
     return middleware
+
+
+@web.middleware
+async def refuse_other_sites(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Let no page of another site have a browser change anything, or publish in its user's name."""
+    if request.method not in _SAFE_METHODS:
+        check_site(request)
+    return await handler(request)
 
 
 async def add_security_headers(_request: web.Request, response: web.StreamResponse) -> None:

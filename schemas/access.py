@@ -25,6 +25,9 @@ API_KEY = "X-API-Key"
 """Where OpenFeature's remote evaluation protocol lets clients put a token, beside `Authorization`."""
 
 _BEARER = "bearer"
+_OWN_SITES = ("same-origin", "none")
+"""The page that we served, and whoever typed the address; a neighbour of the same domain is neither."""
+
 _PROXY_HEADERS = ("Forwarded", "X-Forwarded-For", "Via")
 
 
@@ -94,6 +97,21 @@ class Access:
             if hmac.compare_digest(given, digest):
                 found = name
         return found
+
+
+def check_site(request: Request) -> None:
+    """Let in what no page of another site has a browser send; programs say nothing of sites.
+
+    Raises:
+        ForbiddenError: Such a page does.
+    """
+    site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
+    if site is None:  # a browser says it to https and to this machine; elsewhere it says the origin alone
+        ours = origin is None or _place(origin) == _place(f"//{request.headers.get('Host', '')}")
+    else:
+        ours = site in _OWN_SITES
+    if not ours:
+        raise ForbiddenError("What another site's page has a browser send is refused here.")
 
 
 def _digest(secret: str) -> bytes:

@@ -125,6 +125,13 @@ async def test_what_is_no_request_is_refused_with_a_reason(
     assert await _refusal(client, body, headers) == (status, code)
 
 
+async def test_another_sites_page_gets_nothing_classified_or_published(client: Client, outbox: Outbox) -> None:
+    """Such a page may send a body without any content type, and is asked by nobody before."""
+    for headers in ({"Sec-Fetch-Site": "cross-site"}, {"Origin": "https://evil.example"}):
+        assert await _refusal(client, GOOD, headers) == (403, "forbidden")
+    assert outbox.published == []
+
+
 async def test_a_header_that_is_not_utf8_is_refused_as_a_records_would_be(client: Client) -> None:
     request = b"POST %s HTTP/1.1\r\nHost: here\r\nContent-Type: \xff\r\nContent-Length: 2\r\n\r\n{}" % PATH.encode()
     assert await _status_of_raw(client, request) == 400

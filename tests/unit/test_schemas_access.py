@@ -8,7 +8,7 @@ import pytest
 from multidict import CIMultiDict
 from pydantic import SecretStr, ValidationError
 
-from schemas.access import Access
+from schemas.access import Access, check_site
 from schemas.errors import ForbiddenError, UnauthenticatedError
 from schemas.settings import Access as AccessSettings
 from schemas.settings import Settings, Web
@@ -127,3 +127,33 @@ def test_tokens_come_from_the_settings_and_are_stars_wherever_these_are_shown() 
 def test_tokens_that_cannot_be_used_are_refused(tokens: object, said: str) -> None:
     with pytest.raises(ValidationError, match=said):
         AccessSettings.model_validate({"tokens": tokens})
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Sec_Fetch_Site": "same-origin", "Origin": "https://behind-a-proxy.example"},
+        {"Sec_Fetch_Site": "none"},
+        {"Origin": "http://localhost:8001"},
+        {"Origin": "https://LOCALHOST:8001"},
+    ],
+)
+def test_what_our_own_page_and_what_programs_send_is_let_in(headers: dict[str, str]) -> None:
+    check_site(Request("203.0.113.9", **headers))
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Sec_Fetch_Site": "cross-site"},
+        {"Sec_Fetch_Site": "same-site", "Origin": "http://localhost:8001"},
+        {"Origin": "http://localhost:8002"},
+        {"Origin": "http://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "http://[evil"},
+    ],
+)
+def test_what_another_sites_page_has_a_browser_send_is_refused(headers: dict[str, str]) -> None:
+    with pytest.raises(ForbiddenError, match="another site's page"):
+        check_site(Request(**headers))
