@@ -21,6 +21,7 @@ from infra.monitoring_page import monitoring_page
 from infra.openapi.document import openapi_document
 from infra.quoting import PAGES, quoting_page
 from schemas.json_schema import SCHEMA_NAMES, event_schema
+from schemas.secret_files import SECRETS_VARIABLE
 from schemas.settings import DEFAULT_FILE, FILE_VARIABLE, Settings
 from schemas.settings_table import describe_settings
 
@@ -39,10 +40,12 @@ _SETTINGS_INTRODUCTION = f"""\
 
 <!-- Written by `python -m infra.generate`; change the settings in `schemas` instead. -->
 
-Each setting comes from its environment variable, else from a TOML file, else it has its default. The file is
-`{DEFAULT_FILE}` in the working folder, or whatever `{FILE_VARIABLE}` names; there, `kafka.sasl_username` is
-`sasl_username` in the table `[kafka]`. A variable that is empty counts as not set. A name that is not below is
-refused, wherever it comes from. Secrets are stars wherever settings are printed, such as by `intentstream settings`.
+Each setting comes from its environment variable, else from a file of its own, else from a TOML file, else it has its
+default. A file of its own is called as its variable, in the folder that `{SECRETS_VARIABLE}` names
+([security](security.md#where-secrets-are-kept)). The TOML file is `{DEFAULT_FILE}` in the working folder, or whatever
+`{FILE_VARIABLE}` names; there, `kafka.sasl_username` is `sasl_username` in the table `[kafka]`. What is empty counts as
+not set. A name that is not below is refused, wherever it comes from. Secrets are stars wherever settings are printed,
+such as by `intentstream settings`.
 
 | setting | environment | what it may be | default | meaning |
 |---|---|---|---|---|

@@ -1,4 +1,4 @@
-"""Every setting, typed, in one tree: from the environment (`INTENTSTREAM_SECTION__NAME`), else a TOML file, else here.
+"""Every setting, typed, in one tree: from the environment (`INTENTSTREAM_SECTION__NAME`), else a file, else here.
 
 A variable that is empty, as Compose files leave those nobody set, counts as not set. `schemas.settings_loading` reads
 them.
@@ -22,6 +22,7 @@ from pydantic_settings import (
 
 from schemas.privacy import Privacy
 from schemas.redaction import DEFAULT_RULES, Rules, rule_faults
+from schemas.secret_files import SecretFiles
 from schemas.server_settings import Acls, Embedded, Kafka, Postgres, Redis, Remote
 from schemas.settings_section import Section, checked_address
 from schemas.tokens import Token, check_holders
@@ -333,8 +334,9 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic-settings passes it
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - likewise
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Take the environment before the file."""
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=settings_file())
+        """Take the environment before files of secrets, and these before the file of settings."""
+        toml = TomlConfigSettingsSource(settings_cls, toml_file=settings_file())
+        return init_settings, env_settings, SecretFiles(settings_cls), toml
 
     @property
     def kafka_servers(self) -> str:

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
 from schemas.errors import InvalidSettingsError
+from schemas.secret_files import SECRETS_VARIABLE, secret_files
 from schemas.settings import FILE_VARIABLE, PREFIX, Settings, setting_fields, settings_file, variable_name
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def load_settings() -> Settings:
         raise InvalidSettingsError(f"{FILE_VARIABLE} names {file}, which is no file.")
     if file.is_dir():
         raise InvalidSettingsError(f"{file} is a folder, where settings are read from a file of that name.")
-    faults = _unknown_variables(os.environ)
+    faults = _unknown_variables([*os.environ, *secret_files(PREFIX)])
     try:
         settings = Settings()
     except ValidationError as error:
@@ -49,12 +50,12 @@ def load_settings() -> Settings:
 
 
 def _unknown_variables(environment: Iterable[str]) -> dict[str, str]:
-    """Return a line for each variable with our prefix that names no setting (pydantic-settings passes over some)."""
+    """Return a line for each name with our prefix that names no setting (pydantic-settings passes over some)."""
     known = [variable_name(path) for path, _ in setting_fields(Settings)]
     unknown = {}
     for variable in sorted(environment):
         name = variable.upper()  # pydantic-settings reads lower case, too
-        if name.startswith(PREFIX) and name not in known and name != FILE_VARIABLE:
+        if name.startswith(PREFIX) and name not in {*known, FILE_VARIABLE, SECRETS_VARIABLE}:
             unknown[name] = f"{variable}: there is no such setting; {_suggestion(name, known)}"
     return unknown
 

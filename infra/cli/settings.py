@@ -10,7 +10,8 @@ import click
 import msgspec
 
 from infra.cli.output import json_option, print_json
-from schemas.settings import settings_file
+from schemas.secret_files import secret_files
+from schemas.settings import PREFIX, settings_file
 from schemas.settings_loading import load_settings
 from schemas.settings_table import SettingRow, describe_settings
 
@@ -39,9 +40,12 @@ def command(*, as_json: bool) -> None:
 
 
 def _set_by(row: SettingRow, tree: dict[str, Any], file: Path) -> str:
-    """Return which of the three places a value came from; the environment stands above the file."""
+    """Return which of the places a value came from: the environment, a file of its own, the file, the default."""
     if os.environ.get(row.variable):
         return "environment"
+    for name, secret in secret_files(PREFIX).items():
+        if name.upper() == row.variable and secret.read_text().rstrip("\r\n"):
+            return str(secret)
     found: Any = tree
     for part in row.name.split("."):
         if not isinstance(found, dict) or part not in found:

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from infra.generate import ROOT
+from schemas.secret_files import SECRETS_VARIABLE
 from schemas.settings import Settings
 from schemas.settings_table import describe_settings
 from streams.topics import UTTERANCES
@@ -200,7 +201,18 @@ def test_a_pod_is_probed_bounded_and_not_root() -> None:
         "capabilities": {"drop": ["ALL"]},
     }
     assert pod["terminationGracePeriodSeconds"] == LARGEST_GRACE_SECONDS
-    assert {mount["mountPath"] for mount in container["volumeMounts"]} == {"/var/lib/intentstream", "/tmp"}  # noqa: S108 - the container's
+    writable = {mount["mountPath"] for mount in container["volumeMounts"] if not mount.get("readOnly")}
+    assert writable == {"/var/lib/intentstream", "/tmp"}  # noqa: S108 - the container's
+
+
+def test_secrets_come_to_a_pod_as_files_that_others_cannot_read_and_in_no_environment() -> None:
+    pod = _manifest("worker")["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    (mount,) = (each for each in container["volumeMounts"] if each["name"] == "secrets")
+    (volume,) = (each for each in pod["volumes"] if each["name"] == "secrets")
+    assert container["env"] == [{"name": SECRETS_VARIABLE, "value": mount["mountPath"]}]
+    assert volume["secret"] == {"secretName": "intentstream", "defaultMode": 0o440}
+    assert [*container["envFrom"]] == [{"configMapRef": {"name": "intentstream"}}]
 
 
 def test_workers_are_scaled_by_the_lag_of_what_they_read_and_no_further_than_there_are_partitions() -> None:

@@ -110,6 +110,63 @@ def test_a_file_that_is_named_must_be_there(monkeypatch: pytest.MonkeyPatch) -> 
         load_settings()
 
 
+@pytest.fixture
+def mounted(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of secrets, as an orchestrator mounts it."""
+    secrets = folder / "secrets"
+    (secrets / "..data").mkdir(parents=True)
+    (secrets / "somebody-elses").write_bytes(b"\xff")
+    monkeypatch.setenv("INTENTSTREAM_SECRETS", str(secrets))
+    return secrets
+
+
+def test_each_secret_may_come_from_a_file_of_its_own(mounted: Path) -> None:
+    for name, secret in {
+        "INTENTSTREAM_KAFKA__SASL_PASSWORD": f"{SECRET}-1\n",
+        "intentstream_redis__url": f"redis://:{SECRET}-2@cache/0",
+        "INTENTSTREAM_POSTGRES__DSN": f"postgresql://u:{SECRET}-3@db/x\r\n",
+        "INTENTSTREAM_REMOTE__TOKEN": f"{SECRET}-4\n\n",
+        "INTENTSTREAM_ACCESS__TOKENS": f'{{"dora": {{"secret": "{SECRET}-5", "scopes": ["flags:read"]}}}}\n',
+    }.items():
+        (mounted / name).write_text(secret)
+    settings = load_settings()
+    password, token = settings.kafka.sasl_password, settings.remote.token
+    assert password
+    assert token
+    assert [password.get_secret_value(), token.get_secret_value()] == [f"{SECRET}-1", f"{SECRET}-4"]
+    assert settings.redis_url == f"redis://:{SECRET}-2@cache/0"
+    assert settings.postgres_dsn == f"postgresql://u:{SECRET}-3@db/x"
+    assert settings.access.tokens["dora"].secret.get_secret_value() == f"{SECRET}-5"
+    assert SECRET not in str(settings)
+
+
+def test_such_a_file_stands_between_the_environment_and_the_file_of_settings(
+    folder: Path, mounted: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "intentstream.toml").write_text("[web]\nport = 1\nhost = 'toml'\n[worker]\nid = 'toml'\n")
+    for name, value in {"WEB__PORT": "2", "WEB__HOST": "mounted", "WORKER__ID": ""}.items():
+        (mounted / f"INTENTSTREAM_{name}").write_text(value)
+    monkeypatch.setenv("INTENTSTREAM_WEB__PORT", "3")
+    settings = load_settings()
+    assert (settings.web.port, settings.web.host, settings.worker.id) == (3, "mounted", "toml")
+
+
+def test_a_folder_of_secrets_that_is_named_must_be_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INTENTSTREAM_SECRETS", "nowhere")
+    with pytest.raises(InvalidSettingsError, match="INTENTSTREAM_SECRETS names nowhere, which is no folder"):
+        load_settings()
+
+
+def test_a_secret_that_is_no_setting_or_no_text_is_refused_unseen(mounted: Path) -> None:
+    (mounted / "INTENTSTREAM_KAFKA__SASL_PASWORD").write_text(SECRET)
+    (fault,) = faults()
+    assert "did you mean INTENTSTREAM_KAFKA__SASL_PASSWORD?" in fault
+    (mounted / "INTENTSTREAM_KAFKA__SASL_PASSWORD").write_bytes(SECRET.encode() + b"\xff")
+    with pytest.raises(InvalidSettingsError, match="SASL_PASSWORD cannot be read") as refused:
+        load_settings()
+    assert SECRET not in str(refused.value)
+
+
 def test_a_folder_with_the_files_name_is_refused(folder: Path) -> None:
     (folder / "intentstream.toml").mkdir()
     with pytest.raises(InvalidSettingsError, match=r"intentstream\.toml is a folder"):
