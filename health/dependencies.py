@@ -30,6 +30,9 @@ _KAFKA_PORT = 9092
 _TIMEOUT_SECONDS = 1.5
 """Within the two seconds that `health.checks` waits at most: who gives up by itself says why."""
 
+_HUNG_UP = ("reset by peer", "Connection closed by server")
+"""How redis-py says that the other side did."""
+
 _UNUSABLE = (ValueError, OverflowError, FileNotFoundError, PermissionError)
 """What asyncpg raises over a DSN; its own ClientConfigurationError is a ValueError, too."""
 
@@ -115,6 +118,7 @@ class RedisDependency:
             InvalidSettingsError: The URL has a value that the client cannot use.
         """
         try:
+            self._over_tls = url.startswith("rediss")
             self._client = Redis.from_url(url, socket_timeout=timeout_seconds, socket_connect_timeout=timeout_seconds)
         except ValueError as error:
             raise InvalidSettingsError("INTENTSTREAM_REDIS__URL has a parameter with a value that is none.") from error
@@ -133,11 +137,16 @@ class RedisDependency:
         except TypeError as error:  # redis-py hands every parameter of the URL on to its connections
             raise UnavailableError("Redis: INTENTSTREAM_REDIS__URL has a parameter that there is not.") from error
         except (RedisError, OSError) as error:
-            raise UnavailableError(f"Redis: {error}") from error
+            raise UnavailableError(f"Redis: {error}{self._perhaps(error)}") from error
 
     async def close(self) -> None:
         """Close the connections."""
         await self._client.aclose()
+
+    def _perhaps(self, error: Exception) -> str:
+        """Say what may be meant where a server hangs up over TLS: its word on our certificate is often lost with it."""
+        hung_up = any(words in str(error) for words in _HUNG_UP)
+        return "; it may want a certificate of ours, or another one." if self._over_tls and hung_up else ""
 
 
 class ModelServerDependency:
@@ -237,14 +246,31 @@ class PostgresDependency:
 
 def describe_postgres_fault(error: Exception) -> str:
     """Say why Postgres cannot be asked; not in its words or asyncpg's, which name roles, home folders and values."""
-    if isinstance(error, asyncpg.InvalidAuthorizationSpecificationError):
-        return f"authentication failed (SQLSTATE {error.sqlstate})."
     if isinstance(error, asyncpg.PostgresError):
-        return f"{type(error).__name__} (SQLSTATE {error.sqlstate})."
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate is not trusted: {error.verify_message}."
+        return _said_by_postgres(error)
+    if isinstance(error, ssl.SSLError):
+        return _said_of_tls(error)
     if isinstance(error, ConnectionError | socket.gaierror):
         return str(error)  # which address was tried, or that its name is not known
     if isinstance(error, _UNUSABLE):
         return f"INTENTSTREAM_POSTGRES__DSN, or a file that it names, cannot be used ({type(error).__name__})."
     return f"{type(error).__name__}."
+
+
+def _said_by_postgres(error: asyncpg.PostgresError) -> str:
+    if isinstance(error, asyncpg.ConnectionDoesNotExistError):  # all that is left of TLS' own word on a certificate
+        return (
+            f"it closed the connection before it answered (SQLSTATE {error.sqlstate}); where a certificate of ours is "
+            "set, it may not trust that."
+        )
+    if not isinstance(error, asyncpg.InvalidAuthorizationSpecificationError):
+        return f"{type(error).__name__} (SQLSTATE {error.sqlstate})."
+    if "client certificate" in str(error):  # said so in English alone; elsewhere the code must do
+        return f"it wants a certificate of ours (SQLSTATE {error.sqlstate})."
+    return f"authentication failed (SQLSTATE {error.sqlstate})."
+
+
+def _said_of_tls(error: ssl.SSLError) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not trusted: {error.verify_message}."
+    return f"TLS failed: {(error.reason or type(error).__name__).replace('_', ' ').lower()}."

@@ -9,7 +9,17 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, StringConstraints, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from schemas.settings_section import Section, checked_address, checked_authorities, checked_url, with_parameters
+from schemas.settings_section import (
+    CERTIFICATE,
+    KEY,
+    KEY_PASSWORD,
+    Section,
+    check_key_pair,
+    checked_address,
+    checked_authorities,
+    checked_url,
+    with_parameters,
+)
 
 
 class Kafka(Section):
@@ -51,6 +61,9 @@ class Redis(Section):
     ssl_ca_location: Path | None = Field(
         None, description="PEM file of the authorities to trust; left out: those of the machine."
     )
+    ssl_certificate_location: Path | None = Field(None, description=CERTIFICATE)
+    ssl_key_location: Path | None = Field(None, description=KEY)
+    ssl_key_password: SecretStr | None = Field(None, description=KEY_PASSWORD)
 
     @field_validator("url")
     @classmethod
@@ -64,20 +77,27 @@ class Redis(Section):
 
     @model_validator(mode="after")
     def _speaks_tls(self) -> Self:
-        if self.ssl_ca_location and not (self.url and self.url.get_secret_value().startswith("rediss://")):
-            raise PydanticCustomError("redis", "Authorities are for a url like rediss://host:port")
+        check_key_pair(self.ssl_certificate_location, self.ssl_key_location, self.ssl_key_password)
+        secured = self.url is not None and self.url.get_secret_value().startswith("rediss://")
+        if (self.ssl_ca_location or self.ssl_certificate_location) and not secured:
+            raise PydanticCustomError("redis", "Authorities and certificates are for a url like rediss://host:port")
         return self
 
     @property
     def address(self) -> str | None:
-        """Return the URL, with whom to trust; None: the embedded server is meant."""
+        """Return the URL, with whom to trust and who we are; None: the embedded server is meant."""
         if self.url is None:
             return None
-        if self.ssl_ca_location is None:
-            return self.url.get_secret_value()
-        return with_parameters(
-            self.url, ssl_ca_certs=str(self.ssl_ca_location), ssl_cert_reqs="required", ssl_check_hostname="true"
-        )
+        parameters: dict[str, str] = {}
+        if self.ssl_ca_location:
+            trust = {"ssl_ca_certs": str(self.ssl_ca_location), "ssl_cert_reqs": "required"}
+            parameters |= trust | {"ssl_check_hostname": "true"}
+        if self.ssl_certificate_location:
+            key = self.ssl_key_location or self.ssl_certificate_location
+            parameters |= {"ssl_certfile": str(self.ssl_certificate_location), "ssl_keyfile": str(key)}
+        if self.ssl_key_password:
+            parameters["ssl_password"] = self.ssl_key_password.get_secret_value()
+        return with_parameters(self.url, **parameters)
 
 
 class Postgres(Section):
@@ -89,6 +109,9 @@ class Postgres(Section):
         description="PEM file of the authorities to trust, and then no connection is made that is not TLS with a "
         "certificate of theirs for that host; left out: `sslmode` of the dsn decides.",
     )
+    ssl_certificate_location: Path | None = Field(None, description=CERTIFICATE)
+    ssl_key_location: Path | None = Field(None, description=KEY)
+    ssl_key_password: SecretStr | None = Field(None, description=KEY_PASSWORD)
 
     @field_validator("dsn")
     @classmethod
@@ -102,18 +125,28 @@ class Postgres(Section):
 
     @model_validator(mode="after")
     def _is_named(self) -> Self:
+        check_key_pair(self.ssl_certificate_location, self.ssl_key_location, self.ssl_key_password)
         if self.ssl_ca_location and self.dsn is None:
             raise PydanticCustomError("postgres", "Authorities are for a server that the dsn names")
+        if self.ssl_certificate_location and self.ssl_ca_location is None:
+            # asyncpg shows none where sslmode is below `require`, as it is by default.
+            raise PydanticCustomError("postgres", "A certificate is for a server that ssl_ca_location trusts")
         return self
 
     @property
     def address(self) -> str | None:
-        """Return the DSN, with whom to trust; None: the embedded server is meant."""
+        """Return the DSN, with whom to trust and who we are; None: the embedded server is meant."""
         if self.dsn is None:
             return None
-        if self.ssl_ca_location is None:
-            return self.dsn.get_secret_value()
-        return with_parameters(self.dsn, sslmode="verify-full", sslrootcert=str(self.ssl_ca_location))
+        parameters: dict[str, str] = {}
+        if self.ssl_ca_location:
+            parameters |= {"sslmode": "verify-full", "sslrootcert": str(self.ssl_ca_location)}
+        if self.ssl_certificate_location:
+            key = self.ssl_key_location or self.ssl_certificate_location
+            parameters |= {"sslcert": str(self.ssl_certificate_location), "sslkey": str(key)}
+        if self.ssl_key_password:
+            parameters["sslpassword"] = self.ssl_key_password.get_secret_value()
+        return with_parameters(self.dsn, **parameters)
 
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")

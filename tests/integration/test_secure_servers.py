@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from health.dependencies import PostgresDependency, RedisDependency
+from models.redis_store import RedisStore
 from schemas.errors import InvalidSettingsError, UnavailableError
 from schemas.settings_loading import load_settings
 from streams.sink.database import Database, DatabaseAwayError
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from health.checks import Dependency
     from schemas.settings import Settings
+    from tests.kit.client_certificates import Certificate
     from tests.kit.secure_servers import SecureServers
 
 SECONDS = 20.0
@@ -43,9 +45,7 @@ def set_up(secure: SecureServers, monkeypatch: pytest.MonkeyPatch) -> Any:
 async def _nothing_is_left_open(secure: SecureServers) -> AsyncIterator[None]:
     """Wait until the last connection is closed: TLS takes its leave in turns, and the loop of a test ends with it."""
     yield
-    ours = {
-        urlsplit(url).port for url in (secure.redis, secure.postgres, secure.expired_redis, secure.expired_postgres)
-    }
+    ours = {urlsplit(each).port for each in secure if isinstance(each, str)}
     async with asyncio.timeout(60):
         while any(each.raddr and each.raddr.port in ours for each in psutil.Process().net_connections("tcp")):  # noqa: ASYNC110 - no event tells
             await asyncio.sleep(0.02)
@@ -119,6 +119,44 @@ async def test_what_the_url_says_of_trust_yields_to_the_setting(set_up: Any, sec
     )
     assert "certificate has expired" in await redis_refusal(settings)
     assert "certificate has expired" in await postgres_refusal(settings)
+
+
+@pytest.fixture
+def show(secure: SecureServers, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return the settings for talking to those who want a certificate, with that one or none."""
+
+    def load(certificate: Certificate | None) -> Settings:
+        for name, value in secure.settings_with(certificate).items():
+            monkeypatch.setenv(f"INTENTSTREAM_{name}", str(value))
+        return load_settings()
+
+    return load
+
+
+async def test_whoever_shows_a_certificate_that_is_wanted_is_answered(show: Any, secure: SecureServers) -> None:
+    settings = show(secure.certificates.ours)
+    redis = RedisDependency(settings.redis_url, timeout_seconds=SECONDS)
+    assert await redis.ask()
+    await redis.close()
+    assert await PostgresDependency(settings.postgres_dsn, timeout_seconds=SECONDS).ask()
+    cache = RedisStore(settings)
+    await cache.write({b"key": b"value"})
+    assert await cache.read([b"key"]) == [b"value"]
+    await cache.close()
+
+
+async def test_whoever_shows_none_is_told_so(show: Any) -> None:
+    settings = show(None)
+    said = await redis_refusal(settings)
+    assert "certificate required" in said or "want a certificate of ours" in said, "the former, if it is not lost"
+    assert "it wants a certificate of ours" in await postgres_refusal(settings)
+
+
+async def test_whoever_shows_a_strangers_is_told_so(show: Any, secure: SecureServers) -> None:
+    settings = show(secure.certificates.strangers)
+    said = await redis_refusal(settings)
+    assert "unknown ca" in said or "want a certificate of ours" in said, "the former, if it is not lost"
+    assert "it may not trust that" in await postgres_refusal(settings)
 
 
 @pytest.mark.parametrize("name", ["REDIS__SSL_CA_LOCATION", "POSTGRES__SSL_CA_LOCATION"])

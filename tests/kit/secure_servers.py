@@ -1,4 +1,7 @@
-"""A Redis and a Postgres that speak TLS alone and want a password: Debian's, for the embedded ones know no TLS."""
+"""A Redis and a Postgres that speak TLS alone and want a password: Debian's, for the embedded ones know no TLS.
+
+There are two more of each, one whose certificate has expired and one that wants a certificate of its clients as well.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +19,14 @@ from infra.embedded import ports
 from infra.embedded.postgres import ROLE, server_user
 from infra.embedded.process import Child, Launch
 from infra.embedded.server import EmbeddedServer
+from tests.kit.client_certificates import client_certificates
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Iterator
 
     from infra.embedded.server import Program, Say
+    from tests.kit.client_certificates import Certificate, ClientCertificates
 
 DEBIAN = Path(__file__).parents[2] / ".intentstream" / "debian"
 PASSWORD = "planted-password-of-the-server"  # noqa: S105 - of a server of the tests
@@ -38,10 +43,19 @@ class SecureServers(NamedTuple):
     expired_redis: str
     """One whose certificate is no longer valid."""
     expired_postgres: str
+    mutual_redis: str
+    """One that takes nobody without a certificate, for whom `certificates` is good."""
+    mutual_postgres: str
+    certificates: ClientCertificates
     authority: Path
-    """PEM file of who signed all of them."""
+    """PEM file of who signed all of theirs."""
     stranger: Path
     """PEM file of somebody who signed none."""
+
+    def settings_with(self, certificate: Certificate | None) -> dict[str, Any]:
+        """Return a worker's settings for talking, with a certificate, to those that want one."""
+        shown = certificate.settings("REDIS") | certificate.settings("POSTGRES") if certificate else {}
+        return self.settings(REDIS__URL=self.mutual_redis, POSTGRES__DSN=self.mutual_postgres, **shown)
 
     def settings(self, **changed: object) -> dict[str, Any]:
         """Return a worker's settings for talking to them, by their names without the prefix."""
@@ -59,6 +73,8 @@ class SecureRedis:
     """How to run Redis: with TLS and a password, and in no other way."""
 
     certificate: trustme.LeafCert
+    trusted: Path | None = None
+    """PEM file of who must have signed a client's certificate; None: clients show none."""
     name: str = "redis"
     port_setting: str = ""
 
@@ -66,8 +82,10 @@ class SecureRedis:
         chain, key = _write(self.certificate, folder)
         libraries = ":".join(str(path.parent) for path in DEBIAN.glob("usr/lib/*/libjemalloc.so.2"))
         command = [str(DEBIAN / "usr/bin/redis-server"), "--bind", ports.LOOPBACK, "--port", "0", "--save", ""]
-        command += ["--tls-port", str(port), "--tls-auth-clients", "no", "--requirepass", PASSWORD]
-        command += ["--tls-cert-file", str(chain), "--tls-key-file", str(key), "--tls-ca-cert-file", str(chain)]
+        wanted = "yes" if self.trusted else "no"
+        command += ["--tls-port", str(port), "--tls-auth-clients", wanted, "--requirepass", PASSWORD]
+        command += ["--tls-cert-file", str(chain), "--tls-key-file", str(key)]
+        command += ["--tls-ca-cert-file", str(self.trusted or chain)]
         return Launch(command=command, environment={"LD_LIBRARY_PATH": libraries})
 
     def answers(self, port: int) -> bool:
@@ -83,6 +101,8 @@ class SecurePostgres:
 
     certificate: trustme.LeafCert
     data: Path
+    trusted: Path | None = None
+    """As of the other."""
     name: str = "postgres"
     port_setting: str = ""
 
@@ -108,10 +128,15 @@ class SecurePostgres:
             assert maker.wait(_INITDB_SECONDS, cancelled) == 0, log_file.read_text()
         finally:
             maker.kill()
-        (self.data / "pg_hba.conf").write_text(f"hostssl all all {ports.LOOPBACK}/32 scram-sha-256\n")
+        wanted = " clientcert=verify-ca" if self.trusted else ""
+        (self.data / "pg_hba.conf").write_text(f"hostssl all all {ports.LOOPBACK}/32 scram-sha-256{wanted}\n")
         chain, key = _write(self.certificate, self.data, owner=server_user())
         command = [str(postgres), "-D", str(self.data), "-p", str(port), "-h", ports.LOOPBACK, "-k", "", "-c", "ssl=on"]
         command += ["-c", f"ssl_cert_file={chain}", "-c", f"ssl_key_file={key}", "-c", "fsync=off"]
+        if self.trusted:
+            authority = self.data / "clients.pem"
+            authority.write_bytes(self.trusted.read_bytes())  # to where the server's user can read it
+            command += ["-c", f"ssl_ca_file={authority}"]
         return Launch(command=command, user=server_user(), stop_signal=signal.SIGINT)
 
     def answers(self, port: int) -> bool:
@@ -125,8 +150,9 @@ class SecurePostgres:
 
 @contextmanager
 def secure_servers(folder: Path) -> Iterator[SecureServers]:
-    """Run two of each: one with a certificate that is good, one with an expired one."""
+    """Run three of each: one with a certificate that is good, one with an expired one, one that wants one."""
     authority, stranger = trustme.CA(), trustme.CA()
+    certificates = client_certificates(folder / "clients")
     good = authority.issue_cert(ports.LOOPBACK)
     a_year_ago = dt.datetime.now(dt.UTC) - dt.timedelta(days=365)
     a_day_later = a_year_ago + dt.timedelta(days=1)
@@ -136,6 +162,10 @@ def secure_servers(folder: Path) -> Iterator[SecureServers]:
         "postgres": SecurePostgres(certificate=good, data=folder / "postgres" / "data"),
         "expired-redis": SecureRedis(certificate=expired),
         "expired-postgres": SecurePostgres(certificate=expired, data=folder / "expired-postgres" / "data"),
+        "mutual-redis": SecureRedis(certificate=good, trusted=certificates.authority),
+        "mutual-postgres": SecurePostgres(
+            certificate=good, data=folder / "mutual-postgres" / "data", trusted=certificates.authority
+        ),
     }
     servers = [EmbeddedServer(each, folder=folder / name, port=ports.free_port()) for name, each in programs.items()]
     for name, each in (("authority", authority), ("stranger", stranger)):
@@ -143,12 +173,17 @@ def secure_servers(folder: Path) -> Iterator[SecureServers]:
     try:
         for server in servers:
             server.start()
-        redis, postgres, expired_redis, expired_postgres = (server.endpoint for server in servers)
+        redis, postgres, expired_redis, expired_postgres, mutual_redis, mutual_postgres = (
+            server.endpoint for server in servers
+        )
         yield SecureServers(
             redis=redis,
             postgres=postgres,
             expired_redis=expired_redis,
             expired_postgres=expired_postgres,
+            mutual_redis=mutual_redis,
+            mutual_postgres=mutual_postgres,
+            certificates=certificates,
             authority=folder / "authority.pem",
             stranger=folder / "stranger.pem",
         )

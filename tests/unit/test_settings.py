@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import os
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
@@ -12,9 +13,13 @@ from schemas.errors import InvalidSettingsError
 from schemas.privacy import read_master_key
 from schemas.settings_loading import load_settings
 from schemas.settings_table import describe_settings
+from tests.kit.client_certificates import client_certificates
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+    from tests.kit.client_certificates import ClientCertificates
 
 SECRET = "correct-horse-battery"  # noqa: S105 - what must not show up
 
@@ -104,12 +109,6 @@ def test_every_kind_of_url_that_a_client_reads_is_taken(
     assert url in {load_settings().redis_url, load_settings().postgres_dsn}
 
 
-def test_a_file_that_is_named_must_be_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("INTENTSTREAM_FILE", "nowhere.toml")
-    with pytest.raises(InvalidSettingsError, match=r"INTENTSTREAM_FILE names nowhere\.toml, which is no file"):
-        load_settings()
-
-
 @pytest.fixture
 def mounted(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of secrets, as an orchestrator mounts it."""
@@ -165,6 +164,12 @@ def test_a_secret_that_is_no_setting_or_no_text_is_refused_unseen(mounted: Path)
     with pytest.raises(InvalidSettingsError, match="SASL_PASSWORD cannot be read") as refused:
         load_settings()
     assert SECRET not in str(refused.value)
+
+
+def test_a_file_that_is_named_must_be_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INTENTSTREAM_FILE", "nowhere.toml")
+    with pytest.raises(InvalidSettingsError, match=r"INTENTSTREAM_FILE names nowhere\.toml, which is no file"):
+        load_settings()
 
 
 def test_a_folder_with_the_files_name_is_refused(folder: Path) -> None:
@@ -312,3 +317,93 @@ def test_torchserve_may_be_on_this_machine(url: str, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("INTENTSTREAM_REMOTE__KIND", "torchserve")
     monkeypatch.setenv("INTENTSTREAM_REMOTE__URL", url)
     assert load_settings().remote.url == url.rstrip("/")
+
+
+@pytest.fixture
+def certificates(folder: Path) -> ClientCertificates:
+    return client_certificates(folder / "clients")
+
+
+SERVERS = {
+    "REDIS": {"URL": "rediss://cache:6380/0"},
+    "POSTGRES": {"DSN": "postgresql://u@db/x"},
+}
+
+
+@pytest.fixture(params=SERVERS)
+def section(request: pytest.FixtureRequest, certificates: ClientCertificates, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A server that is named, with whom to trust."""
+    name = str(request.param)
+    for setting, value in (SERVERS[name] | {"SSL_CA_LOCATION": str(certificates.authority)}).items():
+        monkeypatch.setenv(f"INTENTSTREAM_{name}__{setting}", value)
+    return name
+
+
+@pytest.fixture
+def show(section: str, certificates: ClientCertificates, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Set our certificate for it, but for what is changed."""
+
+    def show(**changed: object) -> None:
+        wanted = certificates.ours.settings(section) | {f"{section}__{name}": value for name, value in changed.items()}
+        for name, value in wanted.items():
+            monkeypatch.setenv(f"INTENTSTREAM_{name}", str(value))
+
+    return show
+
+
+def test_a_certificate_of_ours_with_its_key_and_its_password_is_taken(show: Callable[..., None]) -> None:
+    show()
+    settings = load_settings()
+    assert "planted" not in str(settings) + repr(settings) + settings.model_dump_json()
+
+
+def test_a_file_may_hold_a_certificate_and_its_key(
+    show: Callable[..., None], section: str, certificates: ClientCertificates, folder: Path
+) -> None:
+    both = folder / "both.pem"
+    both.write_bytes(certificates.ours.chain.read_bytes() + certificates.ours.key.read_bytes())
+    show(SSL_CERTIFICATE_LOCATION=both, SSL_KEY_LOCATION="")
+    settings = load_settings()
+    keys = {
+        "REDIS": dict(parse_qsl(urlsplit(settings.redis_url).query)).get("ssl_keyfile"),
+        "POSTGRES": dict(parse_qsl(urlsplit(settings.postgres_dsn).query)).get("sslkey"),
+    }
+    assert keys[section] == str(both)
+
+
+@pytest.mark.parametrize("password", ["", "wrong-planted"])
+def test_a_key_whose_password_is_missing_or_wrong_is_refused_unseen(show: Callable[..., None], password: str) -> None:
+    show(SSL_KEY_PASSWORD=password)
+    (fault,) = faults()
+    assert "ssl_key_password" in fault
+    assert "planted" not in fault
+
+
+def test_a_key_that_is_anothers_is_refused(show: Callable[..., None], certificates: ClientCertificates) -> None:
+    show(SSL_KEY_LOCATION=certificates.strangers.key)
+    assert "a certificate and its key" in faults()[0]
+
+
+def test_a_certificate_that_is_not_there_is_named(show: Callable[..., None], folder: Path) -> None:
+    show(SSL_CERTIFICATE_LOCATION=folder / "nowhere.pem")
+    assert "nowhere.pem is no file that can be read" in faults()[0]
+
+
+def test_a_key_without_a_certificate_is_a_mistake(show: Callable[..., None]) -> None:
+    show(SSL_CERTIFICATE_LOCATION="")
+    assert "set ssl_certificate_location" in faults()[0]
+
+
+@pytest.mark.parametrize(
+    ("section", "plain"),
+    [
+        ("REDIS", {"URL": "redis://cache/0"}),
+        ("POSTGRES", {"SSL_CA_LOCATION": ""}),
+    ],
+    indirect=["section"],
+)
+def test_a_certificate_is_shown_to_nobody_whose_own_is_not_asked_for(
+    show: Callable[..., None], plain: dict[str, str]
+) -> None:
+    show(**plain)
+    assert "ertificate" in faults()[0]
