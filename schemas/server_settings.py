@@ -35,6 +35,16 @@ class Kafka(Section):
     sasl_username: str | None = Field(None, description="Who we log in as.")
     sasl_password: SecretStr | None = Field(None, description="What we prove it with.")
     ssl_ca_location: Path | None = Field(None, description="PEM file of the authorities to trust.")
+    ssl_certificate_location: Path | None = Field(None, description=CERTIFICATE)
+    ssl_key_location: Path | None = Field(None, description=KEY)
+    ssl_key_password: SecretStr | None = Field(None, description=KEY_PASSWORD)
+
+    @model_validator(mode="after")
+    def _shows_a_certificate_over_tls(self) -> Self:
+        check_key_pair(self.ssl_certificate_location, self.ssl_key_location, self.ssl_key_password)
+        if self.ssl_certificate_location and not self.security_protocol.endswith("SSL"):
+            raise PydanticCustomError("kafka", "A certificate is for the security_protocol SSL or SASL_SSL")
+        return self
 
 
 Principals = tuple[Annotated[str, StringConstraints(pattern=r"^[A-Za-z]+:[^\s]+$", max_length=255)], ...]

@@ -46,6 +46,10 @@ def client_config(settings: Settings) -> Config:
         config["sasl.password"] = kafka.sasl_password.get_secret_value() if kafka.sasl_password else ""
     if kafka.ssl_ca_location:
         config["ssl.ca.location"] = str(kafka.ssl_ca_location)
+    if kafka.ssl_certificate_location:
+        config["ssl.certificate.location"] = str(kafka.ssl_certificate_location)
+        config["ssl.key.location"] = str(kafka.ssl_key_location or kafka.ssl_certificate_location)
+        config["ssl.key.password"] = kafka.ssl_key_password.get_secret_value() if kafka.ssl_key_password else ""
     return config
 
 

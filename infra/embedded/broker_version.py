@@ -67,6 +67,9 @@ def _newest_versions(server: str, kafka: Kafka, timeout_seconds: float) -> dict[
         if "SSL" not in kafka.security_protocol.split("_"):
             return _ask(plain)
         context = ssl.create_default_context(cafile=kafka.ssl_ca_location)
+        if kafka.ssl_certificate_location:
+            password = kafka.ssl_key_password.get_secret_value() if kafka.ssl_key_password else ""
+            context.load_cert_chain(kafka.ssl_certificate_location, kafka.ssl_key_location, password=lambda: password)
         with context.wrap_socket(plain, server_hostname=address[0]) as secured:
             return _ask(secured)
 

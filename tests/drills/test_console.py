@@ -9,9 +9,11 @@ import asyncio
 import itertools
 import json
 import os
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psutil
 import pytest
 
 from models.catalogue import default_catalogue_path
@@ -19,7 +21,7 @@ from schemas.tokens import Scope
 from tests.kit.browser import axe_faults, running_browser
 from tests.kit.command import run_command
 from tests.kit.load import Record, Stream, our_texts, publish, utterances
-from tests.kit.waiting import wait_until
+from tests.kit.waiting import let_pass, wait_until
 from tests.kit.worker import WorkerProcess
 
 if TYPE_CHECKING:
@@ -33,6 +35,8 @@ pytestmark = [pytest.mark.drill, pytest.mark.timeout(900)]
 
 SECRET = "connie-connie-connie"  # noqa: S105 - opens nothing but this test's worker
 PER_SECOND = 20.0
+BUSY_PER_SECOND = 500.0
+LOOK_SECONDS = 20.0
 WORDS = "where on earth is the parcel I ordered"
 
 DEAD_LETTERED = "intentstream_events_dead_lettered_total"
@@ -42,6 +46,21 @@ HEADLINE = "document.getElementById('headline').textContent"
 LINK = "document.getElementById('link').dataset.state"
 FLAGS = "document.querySelectorAll('.flag').length"
 SWITCH = "document.querySelector('[aria-labelledby=flag-performance_mode]')"
+
+
+def share_of_a_core(processes: list[psutil.Process]) -> float:
+    """Return how much of one they use."""
+    begun, used = time.monotonic(), cpu_seconds(processes)
+    let_pass(LOOK_SECONDS)
+    return (cpu_seconds(processes) - used) / (time.monotonic() - begun)
+
+
+def cpu_seconds(processes: list[psutil.Process]) -> float:
+    return sum(sum(process.cpu_times()[:2]) for process in processes if process.is_running())
+
+
+def chromium_processes() -> list[psutil.Process]:
+    return [each for each in psutil.Process().children(recursive=True) if "chrom" in each.name()]
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +114,22 @@ async def test_it_shows_live_what_a_worker_does(console: Browser, pictures: Path
     sent = "performance.getEntriesByType('resource').filter((each) => !each.name.includes('/api/'))"
     size = f"{sent}.reduce((sum, each) => sum + (each.name.includes('events') ? 0 : each.decodedBodySize), 0)"
     show(f"first paint {await console.run(paint):.0f} ms, {await console.run(size) / 1000:.0f} kB beside the HTML")
+
+
+async def test_what_it_costs_to_look(
+    browser: Browser, worker: WorkerProcess, broker: EmbeddedServer, show: Show
+) -> None:
+    endless = (record for _ in itertools.count() for record in utterances(len(our_texts())))
+    process = psutil.Process(worker.pid)
+    with Stream(broker.endpoint, endless, per_second=BUSY_PER_SECOND - PER_SECOND):
+        unseen = await asyncio.to_thread(share_of_a_core, [process])
+        await browser.open(f"http://127.0.0.1:{worker.port}/")
+        await browser.wait_for(f"document.readyState === 'complete' && {BOARD} && {FLAGS}")
+        seen = await asyncio.to_thread(share_of_a_core, [process])
+        looking = await asyncio.to_thread(share_of_a_core, chromium_processes())
+    show(
+        f"of a core, at {BUSY_PER_SECOND:g}/s: the worker unseen {unseen:.1%}, seen {seen:.1%}; Chromium {looking:.1%}"
+    )
 
 
 async def test_a_flag_is_flipped_by_keyboard_and_the_worker_obeys(

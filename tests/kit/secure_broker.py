@@ -1,4 +1,7 @@
-"""A broker that talks over TLS, and asks to whom and what they may: one certificate is good, another has expired."""
+"""A broker that talks over TLS, and asks to whom and what they may: one certificate is good, another has expired.
+
+At one of its doors a client need not log in, for it must show a certificate.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,7 @@ from infra.embedded.kafka import KafkaProgram
 from infra.embedded.ports import LOOPBACK, free_port
 from infra.embedded.server import EmbeddedServer
 from tests.kit.brokers import JARS
+from tests.kit.client_certificates import client_certificates
 
 if TYPE_CHECKING:
     import threading
@@ -27,6 +31,7 @@ if TYPE_CHECKING:
 
     from infra.embedded.process import Launch
     from infra.embedded.server import Say
+    from tests.kit.client_certificates import Certificate, ClientCertificates
 
 USER, PASSWORD = "worker", "worker-worker-worker"
 OTHERS = ("shop", "warehouse", "desk", "switch", "chief")
@@ -43,8 +48,11 @@ class SecureBroker(NamedTuple):
     """SASL_SSL, with a certificate of `authority`."""
     expired: str
     """Likewise, with one that is no longer valid."""
+    mutual: str
+    """SSL, with a certificate of `authority`, for whom `certificates` is good."""
     authority: Path
-    """PEM file of who signed both."""
+    """PEM file of who signed all of them."""
+    certificates: ClientCertificates
 
     def settings(
         self, servers: str, *, user: str = USER, password: str = PASSWORD, authority: Path | None = None
@@ -58,12 +66,22 @@ class SecureBroker(NamedTuple):
             "KAFKA__SSL_CA_LOCATION": authority or self.authority,
         }
 
+    def settings_with(self, certificate: Certificate | None) -> dict[str, Any]:
+        """Return a worker's settings for talking to it with a certificate, by their names without the prefix."""
+        return {
+            "KAFKA__BOOTSTRAP_SERVERS": self.mutual,
+            "KAFKA__SECURITY_PROTOCOL": "SSL",
+            "KAFKA__SSL_CA_LOCATION": self.authority,
+        } | (certificate.settings("KAFKA") if certificate else {})
+
 
 class _Program(KafkaProgram):
-    """The embedded broker, with two listeners more."""
+    """The embedded broker, with three listeners more."""
 
     secure_port: int
     expired_port: int
+    mutual_port: int
+    trusted: Path
 
     def prepare(self, folder: Path, port: int, *, say: Say, cancelled: threading.Event) -> Launch:
         launch = super().prepare(folder, port, say=say, cancelled=cancelled)
@@ -72,16 +90,24 @@ class _Program(KafkaProgram):
         lines["authorizer.class.name"] = "org.apache.kafka.metadata.authorizer.StandardAuthorizer"
         lines["super.users"] = "User:ANONYMOUS"  # whoever comes without TLS: the test itself, and the broker
         lines["sasl.enabled.mechanisms"] = "SCRAM-SHA-512"
-        for name, listener_port in (("SECURE", self.secure_port), ("EXPIRED", self.expired_port)):
+        for name, listener_port, protocol, store in (
+            ("SECURE", self.secure_port, "SASL_SSL", "secure"),
+            ("EXPIRED", self.expired_port, "SASL_SSL", "expired"),
+            ("MUTUAL", self.mutual_port, "SSL", "secure"),
+        ):
             lines["listeners"] += f",{name}://{LOOPBACK}:{listener_port}"
-            lines["listener.security.protocol.map"] += f",{name}:SASL_SSL"
+            lines["listener.security.protocol.map"] += f",{name}:{protocol}"
             prefix = f"listener.name.{name.lower()}"
             lines[f"{prefix}.ssl.keystore.type"] = "PKCS12"
-            lines[f"{prefix}.ssl.keystore.location"] = str(folder / f"{name.lower()}.p12")
+            lines[f"{prefix}.ssl.keystore.location"] = str(folder / f"{store}.p12")
             lines[f"{prefix}.ssl.keystore.password"] = _STORE_PASSWORD
             lines[f"{prefix}.scram-sha-512.sasl.jaas.config"] = (
                 "org.apache.kafka.common.security.scram.ScramLoginModule required;"
             )
+        lines["listener.name.mutual.ssl.client.auth"] = "required"
+        lines["listener.name.mutual.ssl.truststore.type"] = "PEM"
+        lines["listener.name.mutual.ssl.truststore.location"] = str(self.trusted)
+        lines["ssl.principal.mapping.rules"] = "RULE:^.*CN=([a-z]+).*$/$1/"  # else, all of the subject is the principal
         properties.write_text("".join(f"{name}={value}\n" for name, value in lines.items()))
         return launch
 
@@ -93,9 +119,11 @@ def secure_broker(folder: Path) -> Iterator[SecureBroker]:
     make_authority(folder)
     _sign(folder, "secure")
     _sign(folder, "expired", "-startdate", "-10d", "-validity", "1")
+    certificates = client_certificates(folder / "clients")
     program = _Program(jars=JARS)
-    object.__setattr__(program, "secure_port", free_port())
-    object.__setattr__(program, "expired_port", free_port())
+    for name in ("secure_port", "expired_port", "mutual_port"):
+        object.__setattr__(program, name, free_port())
+    object.__setattr__(program, "trusted", certificates.authority)
     server = EmbeddedServer(program, folder=folder, port=free_port())
     try:
         server.start()
@@ -109,7 +137,9 @@ def secure_broker(folder: Path) -> Iterator[SecureBroker]:
             plain=server.endpoint,
             secure=f"{LOOPBACK}:{program.secure_port}",
             expired=f"{LOOPBACK}:{program.expired_port}",
+            mutual=f"{LOOPBACK}:{program.mutual_port}",
             authority=folder / "authority.pem",
+            certificates=certificates,
         )
     finally:
         server.stop()
@@ -166,5 +196,5 @@ def _keytool(folder: Path, store: str, command: str, *arguments: str) -> None:
         ],
         check=True,
         capture_output=True,
-        timeout=60,
+        timeout=180,
     )

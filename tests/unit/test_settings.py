@@ -13,6 +13,7 @@ from schemas.errors import InvalidSettingsError
 from schemas.privacy import read_master_key
 from schemas.settings_loading import load_settings
 from schemas.settings_table import describe_settings
+from streams.clients import client_config
 from tests.kit.client_certificates import client_certificates
 
 if TYPE_CHECKING:
@@ -325,6 +326,7 @@ def certificates(folder: Path) -> ClientCertificates:
 
 
 SERVERS = {
+    "KAFKA": {"BOOTSTRAP_SERVERS": "kafka:9093", "SECURITY_PROTOCOL": "SSL"},
     "REDIS": {"URL": "rediss://cache:6380/0"},
     "POSTGRES": {"DSN": "postgresql://u@db/x"},
 }
@@ -365,6 +367,7 @@ def test_a_file_may_hold_a_certificate_and_its_key(
     show(SSL_CERTIFICATE_LOCATION=both, SSL_KEY_LOCATION="")
     settings = load_settings()
     keys = {
+        "KAFKA": client_config(settings).get("ssl.key.location"),
         "REDIS": dict(parse_qsl(urlsplit(settings.redis_url).query)).get("ssl_keyfile"),
         "POSTGRES": dict(parse_qsl(urlsplit(settings.postgres_dsn).query)).get("sslkey"),
     }
@@ -397,6 +400,7 @@ def test_a_key_without_a_certificate_is_a_mistake(show: Callable[..., None]) -> 
 @pytest.mark.parametrize(
     ("section", "plain"),
     [
+        ("KAFKA", {"SECURITY_PROTOCOL": "PLAINTEXT"}),
         ("REDIS", {"URL": "redis://cache/0"}),
         ("POSTGRES", {"SSL_CA_LOCATION": ""}),
     ],
