@@ -29,16 +29,25 @@ from schemas.strategies import Strategy
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    import numpy.typing as npt
     import psutil
 
     from schemas.settings import Settings
 
+    _Milliseconds = npt.NDArray[np.float64]
+
 RULES, ADAPTIVE, QUALITY = "rules", "adaptive", "quality"
 LOOP_1, LOOP_32, QUIX, BYTEWAX, BARE = "transformers_loop_1", "transformers_loop_32", "quix", "bytewax", "bare_model"
+
+EVERYONE = (RULES, ADAPTIVE, QUALITY, LOOP_1, LOOP_32, QUIX, BYTEWAX, BARE)
 
 _PER_SECOND = "utterances_per_second"
 _SHARES = {"quarter": 0.25, "half": 0.5, "three_quarters": 0.75, "nine_tenths": 0.9}
 _PERCENTILES = (50, 95, 99)
+_HOPS = ("queued", "classified", "appended", "visible")
+"""Of an answer's way: until its classification begins, until it ends, until the broker has the result, until a
+read_committed reader has it, which is after the commit."""
+
 _FIRST_SECONDS = 60.0
 _LAST_SECONDS = 10.0
 _BARE_BATCH = 512
@@ -63,12 +72,22 @@ class Shape(NamedTuple):
         seconds: For so long a side is measured, at most.
         rounds: Of everyone.
         peers: Whether the peers take part.
+        only: Those who take part, by name; none: all of them.
+        capacity: What adaptive can answer, utterances a second, if that is known: then only latencies are measured.
+        latencies: Whether those are.
     """
 
     events: int
     seconds: float
     rounds: int
     peers: bool
+    only: frozenset[str] = frozenset()
+    capacity: float = 0.0
+    latencies: bool = True
+
+    def has(self, name: str) -> bool:
+        """Return whether one takes part in what is measured first, by name."""
+        return not self.capacity and (not self.only or name in self.only)
 
 
 def bench_pipeline(
@@ -92,7 +111,11 @@ def bench_pipeline(
     catalogue = load_catalogue(settings.models.catalogue or default_catalogue_path())
     loop = ("models", "loop.py")
     told = (str(settings.models.threads), str(len(catalogue.labels)), str(release.resolve()) if release else "")
-    sides = [Side(RULES, flags=("performance_mode",)), Side(ADAPTIVE), Side(QUALITY, flags=("quality_mode",))]
+    sides = [
+        Side(RULES, flags=("performance_mode",)),
+        Side(ADAPTIVE),
+        Side(QUALITY, flags=("quality_mode",)),
+    ]
     if shape.peers:
         sides += [
             Side(LOOP_1, peer=(*loop, "1", *told)),
@@ -105,10 +128,17 @@ def bench_pipeline(
         run = _Run(there, texts, shape, Path(folder), say)
         for number in range(1, shape.rounds + 1):
             for side in sides:
-                run.throughput(side, number)
-            run.bare()
-        run.latency(sides[1])
-    others = [name for name in (LOOP_1, LOOP_32, QUIX, BYTEWAX, BARE) if f"{name}_{_PER_SECOND}" in run.measures]
+                if shape.has(side.name):
+                    run.throughput(side, number)
+            if shape.has(BARE):
+                run.bare(number)
+        if shape.latencies and (shape.capacity or shape.has(ADAPTIVE)):
+            run.latency(sides[1])
+    others = [
+        name
+        for name in (AT_LEAST_ONCE, LOOP_1, LOOP_32, QUIX, BYTEWAX, BARE)
+        if f"{name}_{_PER_SECOND}" in run.measures
+    ]
     return new_report(
         "bench pipeline",
         begun=begun,
@@ -118,10 +148,15 @@ def bench_pipeline(
             "release": release.name if release else "none",
             "threads": settings.models.threads,
             "partitions": settings.topics.partitions,
-            **{name: value for name, value in shape._asdict().items() if name != "peers"},
+            "events": shape.events,
+            "seconds": shape.seconds,
+            "rounds": shape.rounds,
         },
         measures=run.measures,
-        ratios={f"adaptive_vs_{name}": (f"{ADAPTIVE}_{_PER_SECOND}", f"{name}_{_PER_SECOND}") for name in others},
+        ratios={
+            f"adaptive_vs_{name}": (f"{ADAPTIVE}_{_PER_SECOND}", f"{name}_{_PER_SECOND}")
+            for name in (others if shape.has(ADAPTIVE) else ())
+        },
         notes=_NOTES,
     )
 
@@ -156,9 +191,11 @@ class _Run:
         self.measures[f"{side.name}_cpu_seconds_per_1000"].append(1000 * spent / len(answers))
         self.measures[f"{side.name}_peak_memory_mb"].append(after.peak_memory_mb)
 
-    def bare(self) -> None:
+    def bare(self, turn: int) -> None:
         """Have the classifier answer without Kafka."""
-        self.measures[f"{BARE}_{_PER_SECOND}"].append(asyncio.run(self._bare()))
+        rate = asyncio.run(self._bare())
+        self._say(f"round {turn} of {self._shape.rounds}: {BARE} {rate:,.0f} a second")
+        self.measures[f"{BARE}_{_PER_SECOND}"].append(rate)
 
     async def _bare(self) -> float:
         catalogue = load_catalogue(self._settings.models.catalogue or default_catalogue_path())
@@ -176,18 +213,22 @@ class _Run:
 
     def latency(self, side: Side) -> None:
         """Have a side answer what comes at shares of its capacity."""
-        capacity = float(np.median(self.measures[f"{side.name}_{_PER_SECOND}"]))
+        capacity = self._shape.capacity or float(np.median(self.measures[f"{side.name}_{_PER_SECOND}"]))
         begin_at_end(self._settings, side.group)
         with running(side, self._settings, self._folder) as process:
             self._at_share(side, process, capacity, 0.25)  # of no account: the first batches find everything cold
             for name, share in _SHARES.items():
-                milliseconds = self._at_share(side, process, capacity, share)
-                for percentile, found in zip(_PERCENTILES, np.percentile(milliseconds, _PERCENTILES), strict=True):
-                    self.measures[f"p{percentile}_ms_at_{name}_capacity"].append(float(found))
-                self._say(f"{share:.0%} of {capacity:,.0f} a second: p99 {np.percentile(milliseconds, 99):.0f} ms")
+                hops = self._at_share(side, process, capacity, share)
+                found = np.percentile(hops.sum(axis=0), _PERCENTILES)
+                for percentile, milliseconds in zip(_PERCENTILES, found, strict=True):
+                    self.measures[f"p{percentile}_ms_at_{name}_capacity"].append(float(milliseconds))
+                for hop, milliseconds in zip(_HOPS, hops.mean(axis=1), strict=True):
+                    self.measures[f"{hop}_ms_at_{name}_capacity"].append(float(milliseconds))
+                said = ", ".join(f"{hop} {took:.0f}" for hop, took in zip(_HOPS, hops.mean(axis=1), strict=True))
+                self._say(f"{share:.0%} of {capacity:,.0f} a second: p50, p95, p99 {found.round()} ms; mean {said}")
 
-    def _at_share(self, side: Side, process: psutil.Process, capacity: float, share: float) -> list[float]:
-        """Return how many milliseconds each answer took.
+    def _at_share(self, side: Side, process: psutil.Process, capacity: float, share: float) -> _Milliseconds:
+        """Return how many milliseconds each answer took, hop by hop, shape (hops, answers).
 
         Raises:
             UnavailableError: The side ended.
@@ -197,8 +238,21 @@ class _Run:
             listener.wait(len(self._said.sent_at), _LAST_SECONDS)
         if not process.is_running() or not listener.answers:
             raise UnavailableError(f"{side.name} has ended.")
-        sent_at = self._said.sent_at
-        return [(answer.seen_at - sent_at[answer.number]) * 1000 for answer in listener.answers]
+        return _hops(listener.answers, self._said.sent_at)
+
+
+def _hops(answers: Sequence[Answer], sent_at: Sequence[float]) -> _Milliseconds:
+    """Return what each answer took, in the order of `_HOPS`; the hops of one add up to all that it took."""
+    hops = [
+        (
+            answer.queue_seconds,
+            answer.classify_seconds,
+            answer.appended_at - sent_at[answer.number] - answer.queue_seconds - answer.classify_seconds,
+            answer.seen_at - answer.appended_at,
+        )
+        for answer in answers
+    ]
+    return np.array(hops).T * 1000
 
 
 def _rate(side: Side, answers: Sequence[Answer]) -> float:

@@ -30,15 +30,29 @@ _APPEND_TIME = {"message.timestamp.type": "LogAppendTime"}
 
 
 class Answer(NamedTuple):
-    """A result: whose number it has, when the broker appended it, and when a reader had it, in Unix seconds."""
+    """A result: whose number it has, when the broker appended it, and when a reader had it, in Unix seconds.
+
+    Of ours, also what it says of itself: for how many seconds it waited, and for how many it was classified.
+    """
 
     number: int
     appended_at: float
     seen_at: float
+    queue_seconds: float = 0.0
+    classify_seconds: float = 0.0
+
+
+class _Timings(msgspec.Struct, frozen=True):
+    queue_seconds: float
+    classify_seconds: float
+
+
+_UNTIMED = _Timings(0.0, 0.0)
 
 
 class _Answered(msgspec.Struct):
     utterance_id: str
+    timings: _Timings = _UNTIMED
 
 
 class Said:
@@ -128,10 +142,11 @@ class Listener(Background):
             records = [] if first is None else [first, *self._consumer.consume(2_000, 0)]
             for record in records:
                 if record.error() is None and record.value() is not None:
-                    said = decoder.decode(record.value() or b"").utterance_id
-                    if said.startswith(self._prefix):
-                        number = int(said.removeprefix(self._prefix))
-                        self.answers.append(Answer(number, record.timestamp()[1] / 1000, seen_at))
+                    said = decoder.decode(record.value() or b"")
+                    if said.utterance_id.startswith(self._prefix):
+                        number, appended_at = int(said.utterance_id.removeprefix(self._prefix)), record.timestamp()[1]
+                        own = said.timings.queue_seconds, said.timings.classify_seconds
+                        self.answers.append(Answer(number, appended_at / 1000, seen_at, *own))
 
 
 def make_topics(settings: Settings, sinks: Sequence[str]) -> None:

@@ -10,7 +10,7 @@ import msgspec
 from infra.bench.flags import bench_flags
 from infra.bench.intake import bench_intake
 from infra.bench.models import bench_models
-from infra.bench.pipeline import Shape, bench_pipeline
+from infra.bench.pipeline import EVERYONE, Shape, bench_pipeline
 from infra.bench.report import render
 from infra.chaos.utterances import our_texts, read_texts
 from infra.cli.session import begin
@@ -135,6 +135,9 @@ def models(*, data: Path, release: Path | None, rounds: int, peers: bool, as_jso
 @click.option("--seconds", type=click.FloatRange(1, 600), default=10, show_default=True, help="Of a turn, at most.")
 @click.option("--rounds", type=click.IntRange(1, 100), default=3, show_default=True, help="Of everyone, in turn.")
 @click.option("--peers/--no-peers", default=True, help="Whether transformers, Quix Streams and Bytewax take part.")
+@click.option("--only", multiple=True, type=click.Choice(EVERYONE), help="Who takes part; may be repeated.")
+@click.option("--latencies/--no-latencies", default=True, help="Whether latencies at shares of capacity are measured.")
+@click.option("--capacity", type=click.FloatRange(min=1), help="Of adaptive, if known: only latencies are measured.")
 @click.option("--json", "as_json", is_flag=True, help="Print one object and nothing else on standard output.")
 def pipeline(
     *,
@@ -145,6 +148,9 @@ def pipeline(
     seconds: float,
     rounds: int,
     peers: bool,
+    only: tuple[str, ...],
+    latencies: bool,
+    capacity: float | None,
     as_json: bool,
 ) -> None:
     """Kafka to Kafka: utterances a second beside transformers, Quix Streams and Bytewax; latency, processors, memory.
@@ -161,7 +167,15 @@ def pipeline(
         settings,
         said,
         release,
-        Shape(events=events, seconds=seconds, rounds=rounds, peers=peers),
+        Shape(
+            events=events,
+            seconds=seconds,
+            rounds=rounds,
+            peers=peers,
+            only=frozenset(only),
+            latencies=latencies,
+            capacity=capacity or 0.0,
+        ),
         say=lambda message: click.echo(message, err=True),
     )
     click.echo(msgspec.json.encode(report) if as_json else render(report))
