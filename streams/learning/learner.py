@@ -168,8 +168,8 @@ class HeadLearning:
             while term.lasts(_LOOK_SECONDS):
                 place = _follow(log, lessons, place, opening(self._keys))
                 pupil = self._pupil()
-                if pupil is None:
-                    continue
+                if pupil is None or not (len(lessons) or pupil.texts):
+                    continue  # to learn and to forget there is nothing; a learner begins by importing for seconds
                 if learner is None or pupil != taught:
                     learner, taught = self._new_learner(pupil, self._tried(pupil), self._material_of(pupil)), pupil
                 tried = self._tried_now()
