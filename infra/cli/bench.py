@@ -8,6 +8,7 @@ import click
 import msgspec
 
 from infra.bench.flags import bench_flags
+from infra.bench.growth import bench_growth, write_growth
 from infra.bench.intake import bench_intake
 from infra.bench.models import bench_models
 from infra.bench.pipeline import EVERYONE, Shape, bench_pipeline
@@ -20,6 +21,24 @@ from models.dataset import load_data_set
 @click.group
 def command() -> None:
     """Measure this machine against others' work."""
+
+
+@command.command
+@click.option(
+    "--texts",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Texts, one a line; else the examples and samples that we ship.",
+)
+@click.option("--rounds", type=click.IntRange(1, 100), default=3, show_default=True, help="Of everything.")
+@click.option("--plots", type=click.Path(file_okay=False, path_type=Path), help="Folder for a picture a curve.")
+@click.option("--json", "as_json", is_flag=True, help="Print one object and nothing else on standard output.")
+def growth(*, texts: Path | None, rounds: int, plots: Path | None, as_json: bool) -> None:
+    """What an answer costs by batch size, text length, number of intents, and number of flags; without Kafka."""
+    said = read_texts(texts) if texts else our_texts()
+    found = bench_growth(begin(), said, rounds=rounds, say=lambda message: click.echo(message, err=True))
+    if plots:
+        write_growth(plots, found)
+    click.echo(msgspec.json.encode(found.report) if as_json else render(found.report))
 
 
 @command.command
