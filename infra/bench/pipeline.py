@@ -15,6 +15,7 @@ from random import Random
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+import psutil
 
 from infra.bench.broker import benchmark_broker
 from infra.bench.pipeline_sides import Side, running, usage
@@ -30,14 +31,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     import numpy.typing as npt
-    import psutil
 
     from schemas.settings import Settings
 
     _Milliseconds = npt.NDArray[np.float64]
 
 RULES, ADAPTIVE, QUALITY = "rules", "adaptive", "quality"
-LOOP_1, LOOP_32, QUIX, BYTEWAX, BARE = "transformers_loop_1", "transformers_loop_32", "quix", "bytewax", "bare_model"
+LOOP_1, LOOP_32, QUIX, BYTEWAX, BARE = (
+    "transformers_loop_1",
+    "transformers_loop_32",
+    "quix",
+    "bytewax",
+    "bare_model",
+)
 
 EVERYONE = (RULES, ADAPTIVE, QUALITY, LOOP_1, LOOP_32, QUIX, BYTEWAX, BARE)
 
@@ -180,15 +186,17 @@ class _Run:
                 self._said.burst(self._shape.events)
                 listener.wait(1, _FIRST_SECONDS)
                 listener.wait(self._shape.events // _WARM_SHARE, self._shape.seconds)
-                warm, before = len(listener.answers), usage(process)
+                warm, before, beside = len(listener.answers), usage(process), _beside()
                 listener.wait(self._shape.events, self._shape.seconds)
-                after = usage(process)
+                after, spent_beside = usage(process), {name: now - beside[name] for name, now in _beside().items()}
             answers = listener.answers[warm:]
         rate = _rate(side, answers)
         self._say(f"round {turn} of {self._shape.rounds}: {side.name} {rate:,.0f} a second")
         self.measures[f"{side.name}_{_PER_SECOND}"].append(rate)
         spent = after.cpu_seconds - before.cpu_seconds
         self.measures[f"{side.name}_cpu_seconds_per_1000"].append(1000 * spent / len(answers))
+        for name, seconds in spent_beside.items():
+            self.measures[f"{side.name}_{name}_cpu_seconds_per_1000"].append(1000 * seconds / len(answers))
         self.measures[f"{side.name}_peak_memory_mb"].append(after.peak_memory_mb)
 
     def bare(self, turn: int) -> None:
@@ -253,6 +261,14 @@ def _hops(answers: Sequence[Answer], sent_at: Sequence[float]) -> _Milliseconds:
         for answer in answers
     ]
     return np.array(hops).T * 1000
+
+
+def _beside() -> dict[str, float]:
+    """Return the processor seconds that the broker, and we who say and listen, have used so far."""
+    me = psutil.Process()
+    brokers = [process.cpu_times() for process in me.children() if process.name() == "java"]
+    own = me.cpu_times()
+    return {"broker": sum(times.user + times.system for times in brokers), "listener": own.user + own.system}
 
 
 def _rate(side: Side, answers: Sequence[Answer]) -> float:

@@ -6,7 +6,7 @@ from itertools import islice
 
 import pytest
 
-from infra.bench.pipeline import ADAPTIVE, _rate
+from infra.bench.pipeline import ADAPTIVE, BARE, QUIX, RULES, Shape, _hops, _rate
 from infra.bench.pipeline_sides import Side
 from infra.bench.pipeline_topics import Answer
 from infra.chaos.utterances import distinct
@@ -35,3 +35,22 @@ def test_ours_write_to_the_topic_of_results_and_each_peer_to_its_own() -> None:
     peers = [Side(name, peer=("project", "script.py")) for name in ("quix", "bytewax")]
     assert Side(ADAPTIVE).sink == RESULTS
     assert len({RESULTS, *(peer.sink for peer in peers)}) == 3
+
+
+def test_the_hops_of_an_answer_add_up_to_what_it_took() -> None:
+    answer = Answer(1, appended_at=10.070, seen_at=10.085, queue_seconds=0.020, classify_seconds=0.040)
+    hops = _hops([answer], sent_at=[0.0, 10.000])
+    assert hops[:, 0] == pytest.approx([20, 40, 10, 15])
+
+
+@pytest.mark.parametrize(
+    ("shape", "taking_part"),
+    [
+        (Shape(1, 1, 1, peers=True), {RULES, ADAPTIVE, QUIX, BARE}),
+        (Shape(1, 1, 1, peers=True, only=frozenset({ADAPTIVE, BARE})), {ADAPTIVE, BARE}),
+        (Shape(1, 1, 1, peers=True, capacity=4_000.0), set()),
+    ],
+    ids=["all", "those named", "latencies alone"],
+)
+def test_who_has_one_question_waits_for_no_other(shape: Shape, taking_part: set[str]) -> None:
+    assert {name for name in (RULES, ADAPTIVE, QUIX, BARE) if shape.has(name)} == taking_part
