@@ -77,6 +77,10 @@ class Intake(Section):
     transaction_timeout_seconds: float = Field(5.0, ge=1, le=300, description="Keep it below the session timeout.")
     drain_seconds: float = Field(3.0, ge=0, le=60, description="For batches in flight when partitions are revoked.")
     max_text_characters: int = Field(4_096, ge=1, le=100_000, description="Longer texts become dead letters.")
+    at_least_once: bool = Field(
+        default=False,
+        description="Write answers without transactions: cheaper, and after a fault some come twice.",
+    )
     brown_out_after_seconds: float = Field(
         5.0, ge=0, description="Utterances waiting longer make adaptive routing ask the rules alone; 0: never."
     )

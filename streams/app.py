@@ -40,6 +40,7 @@ from streams.brown_out import BrownOut
 from streams.classify import Classify
 from streams.clients import (
     admin_client,
+    answering_producer_config,
     intake_consumer_config,
     transactional_producer_config,
 )
@@ -175,7 +176,11 @@ class Worker:
         self._codec = DaemonThread("codec")
         self._exchange = Exchange(
             new_consumer=lambda: Consumer(intake_consumer_config(settings)),
-            new_producer=lambda: Producer(transactional_producer_config(settings)),
+            new_producer=lambda: Producer(
+                answering_producer_config(settings)
+                if settings.intake.at_least_once
+                else transactional_producer_config(settings)
+            ),
             topics=[UTTERANCES],
             drain_seconds=settings.intake.drain_seconds,
             session_seconds=settings.intake.session_timeout_seconds,
@@ -183,6 +188,7 @@ class Worker:
             observer=self._observer,
             patience_seconds=max(PATIENCE_SECONDS, 4 * settings.intake.transaction_timeout_seconds),
             new_executor=lambda: DaemonThread("transactions"),
+            at_least_once=settings.intake.at_least_once,
         )
         for tier in self._serving.current.tiers:
             self._metrics.tier_wanted.labels(tier).set_function(partial(self._is_wanted, tier))

@@ -107,6 +107,19 @@ def transactional_producer_config(settings: Settings) -> Config:
     }
 
 
+def answering_producer_config(settings: Settings) -> Config:
+    """Return the configuration of a worker's producer of answers that come at least once.
+
+    None is given up by librdkafka itself: how long to wait is `streams.deliveries.Deliveries`' to say.
+    """
+    return producer_config(settings) | {
+        "message.timeout.ms": 0,
+        "delivery.report.only.error": True,
+        "queue.buffering.max.messages": 1_000_000,
+        "queue.buffering.max.kbytes": 4 * MAX_RECORD_BYTES // 1024,
+    }
+
+
 def producer_config(settings: Settings) -> Config:
     """Return the configuration of a producer whose records stand alone (the API, the command line)."""
     return client_config(settings) | {

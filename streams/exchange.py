@@ -25,6 +25,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 from health.lag import Progress
 from schemas.errors import UnavailableError
 from streams.batches import Batch, last_records, next_offsets
+from streams.deliveries import Deliveries
 from streams.transactions import CALL_SECONDS, PATIENCE_SECONDS, CallingThread, Transactions, TransactionsObserver
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ class Exchange:
         observer: Who is told what happens.
         patience_seconds: As of `streams.transactions.Transactions`.
         new_executor: Likewise.
+        at_least_once: Without transactions (`streams.deliveries.Deliveries`); `new_producer` makes such producers then.
     """
 
     def __init__(
@@ -98,6 +100,7 @@ class Exchange:
         repair: Callable[[], None] = lambda: None,
         patience_seconds: float = PATIENCE_SECONDS,
         new_executor: Callable[[], Executor] = CallingThread,
+        at_least_once: bool = False,
     ) -> None:
         self._new_consumer = new_consumer
         self._topics = list(topics)
@@ -105,13 +108,23 @@ class Exchange:
         self._session_seconds = session_seconds
         self._observer = observer
         self._stopping = threading.Event()
-        self._transactions = Transactions(
-            new_producer,
-            repair=repair,
-            stopping=self._stopping,
-            observer=observer,
-            patience_seconds=patience_seconds,
-            new_executor=new_executor,
+        self._transactions = (
+            Deliveries(
+                new_producer,
+                repair=repair,
+                stopping=self._stopping,
+                observer=observer,
+                patience_seconds=patience_seconds,
+            )
+            if at_least_once
+            else Transactions(
+                new_producer,
+                repair=repair,
+                stopping=self._stopping,
+                observer=observer,
+                patience_seconds=patience_seconds,
+                new_executor=new_executor,
+            )
         )
         self._consumer: Consumer | None = None
         self._group: Any = None
@@ -148,6 +161,7 @@ class Exchange:
         consumer = self._consumer
         if consumer is None:
             return None
+        self._commit_arrived(consumer, asynchronous=True)
         if self._rewind_due and not self._rewind(consumer):
             self._stopping.wait(_BACKOFF_SECONDS[0])
             return None
@@ -241,6 +255,7 @@ class Exchange:
     def close(self) -> None:
         """Close both clients; an open transaction is left to the next start's `init_transactions`."""
         if self._consumer is not None:
+            self._commit_arrived(self._consumer, asynchronous=False)
             self._consumer.close()
             self._consumer = None
 
@@ -316,11 +331,13 @@ class Exchange:
         self._group = consumer.consumer_group_metadata()
         if not self.drain(self._drain_seconds):
             _log.warning("intake_drain_incomplete", partitions=len(partitions))
+        self._commit_arrived(consumer, asynchronous=False)
         self._on_lost(consumer, partitions)
 
     def _on_lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         with self._fence:
             self._open_epoch()
+            self._transactions.arrived()  # to commit them is another's now
             self._progress.forget((partition.topic, partition.partition) for partition in partitions)
         self._show_assignment(consumer, gone=partitions)
 
@@ -336,11 +353,23 @@ class Exchange:
         self._due = 0
         self._rewind_due = True
 
+    def _commit_arrived(self, consumer: Consumer, *, asynchronous: bool) -> None:
+        """Commit what no transaction has; where that fails, answers come again, and the next commit makes up for it."""
+        offsets = self._transactions.arrived()
+        if not offsets:
+            return
+        try:
+            consumer.commit(offsets=offsets, asynchronous=asynchronous)  # type: ignore[call-overload]  # one overload a value
+        except KafkaException as failure:
+            self._observer.broker_error(failure.args[0].name())
+            _log.warning("intake_offsets_not_committed", code=failure.args[0].name(), detail=failure.args[0].str())
+
     def _rewind(self, consumer: Consumer) -> bool:
         """Go back to the committed offsets; return whether that worked."""
         with self._fence:
             try:
                 self._group = consumer.consumer_group_metadata()
+                self._commit_arrived(consumer, asynchronous=False)
                 committed = consumer.committed(consumer.assignment(), timeout=CALL_SECONDS)
                 for partition in committed:
                     if partition.error is None:

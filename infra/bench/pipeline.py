@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     _Milliseconds = npt.NDArray[np.float64]
 
-RULES, ADAPTIVE, QUALITY = "rules", "adaptive", "quality"
+RULES, ADAPTIVE, QUALITY, AT_LEAST_ONCE = "rules", "adaptive", "quality", "at_least_once"
 LOOP_1, LOOP_32, QUIX, BYTEWAX, BARE = (
     "transformers_loop_1",
     "transformers_loop_32",
@@ -45,7 +45,7 @@ LOOP_1, LOOP_32, QUIX, BYTEWAX, BARE = (
     "bare_model",
 )
 
-EVERYONE = (RULES, ADAPTIVE, QUALITY, LOOP_1, LOOP_32, QUIX, BYTEWAX, BARE)
+EVERYONE = (RULES, ADAPTIVE, AT_LEAST_ONCE, QUALITY, LOOP_1, LOOP_32, QUIX, BYTEWAX, BARE)
 
 _PER_SECOND = "utterances_per_second"
 _SHARES = {"quarter": 0.25, "half": 0.5, "three_quarters": 0.75, "nine_tenths": 0.9}
@@ -63,6 +63,7 @@ _SEED = 1
 _NOTES = (
     "Everyone finds as many utterances waiting. What is answered first, a tenth or some seconds of it, does not count.",
     "rules, adaptive, quality: one worker, exactly once, its cache and its brown-out off.",
+    "at_least_once: adaptive without transactions.",
     "transformers_loop: poll, pipeline in torch fp32, produce, flush, commit; 1 or 32 texts a turn.",
     "quix: exactly once, a record a call, as its functions are. bytewax: up to 512 a call. Both call our classifier.",
     "bare_model: that classifier in a loop without Kafka, 512 texts a call.",
@@ -120,6 +121,7 @@ def bench_pipeline(
     sides = [
         Side(RULES, flags=("performance_mode",)),
         Side(ADAPTIVE),
+        Side(AT_LEAST_ONCE, settings=(("INTAKE__AT_LEAST_ONCE", "true"),)),
         Side(QUALITY, flags=("quality_mode",)),
     ]
     if shape.peers:

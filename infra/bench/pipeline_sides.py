@@ -39,11 +39,13 @@ class Side(NamedTuple):
     Attributes:
         name: What it is called in the report.
         flags: Of ours: which of them the environment turns on.
+        settings: Of ours: those that it has of its own, as the environment names them.
         peer: Of a peer: its project, its script, and what more the script is told.
     """
 
     name: str
     flags: tuple[str, ...] = ()
+    settings: tuple[tuple[str, str], ...] = ()
     peer: tuple[str, ...] = ()
 
     @property
@@ -104,6 +106,7 @@ def _ours(side: Side, settings: Settings, folder: Path) -> Iterator[int]:
         # It would ask the rules alone once texts have waited for some seconds, and here they wait on purpose.
         INTAKE__BROWN_OUT_AFTER_SECONDS=0,
         TOPICS__PARTITIONS=settings.topics.partitions,
+        **dict(side.settings),
         **({"MODELS__CATALOGUE": settings.models.catalogue.resolve()} if settings.models.catalogue else {}),
     )
     with _environment(flags | {"FEATURE_FLAG_CACHING_ENABLED": "false"}), worker:

@@ -47,6 +47,24 @@ def test_a_worker_killed_five_times_loses_nothing_and_answers_nothing_twice(
     show(f"{count} utterances, 5 kills: {account}; {described(pauses(account.results.values(), killed_at))}")
 
 
+def test_a_worker_without_transactions_that_is_killed_loses_nothing_and_answers_some_again(
+    broker: EmbeddedServer, ledger: Ledger, new_worker: NewWorker, chance: Random, show: Show
+) -> None:
+    count = 20_000
+    publish(broker.endpoint, utterances(count))
+    worker = new_worker(**SMALL_BATCHES, INTAKE__AT_LEAST_ONCE="true")
+    for answers in sorted(chance.sample(range(500, count - 8_000), 3)):
+        ledger.wait_for_answers(max(answers, ledger.answered() + 1))
+        worker.kill()
+        assert ledger.answered() < count, "it was killed too late"
+        worker.start()
+    ledger.wait_for_answers(count)
+
+    account = ledger.account()
+    assert (len(account.utterances), account.lost, account.misplaced) == (count, [], [])
+    show(f"{count} utterances without transactions, 3 kills: {account}")
+
+
 def test_while_one_of_two_workers_is_dead_the_other_answers_for_it(
     broker: EmbeddedServer, ledger: Ledger, new_worker: NewWorker, show: Show
 ) -> None:

@@ -106,6 +106,10 @@ class FakeConsumer:
         self._broker.called("seek")
         self._position = 0 if place.offset == OFFSET_BEGINNING else place.offset
 
+    def commit(self, offsets: list[TopicPartition], *, asynchronous: bool) -> None:
+        self._broker.called("commit_offsets" if asynchronous else "commit_offsets_and_wait")
+        self._broker.committed = offsets[0].offset
+
     def assignment(self) -> list[TopicPartition]:
         return self.assigned
 
@@ -131,9 +135,28 @@ class FakeProducer:
         self._broker.called("begin_transaction")
         self._open = []
 
-    def produce(self, topic: str, value: bytes, key: bytes, partition: int, headers: Any) -> None:
+    def produce(
+        self, topic: str, value: bytes, key: bytes, partition: int, *, headers: Any, on_delivery: Any = None
+    ) -> None:
         self._broker.called("produce")
         self._open.append(Outgoing(topic, value, key, partition, headers))
+        self._on_delivery = on_delivery
+
+    def flush(self, _timeout: float) -> int:
+        """Deliver what was produced, unless the broker fails: it refuses, or is away and acknowledges nothing."""
+        try:
+            self._broker.called("flush")
+        except KafkaException as failure:
+            if failure.args[0].retriable():
+                return len(self._open)
+            self._on_delivery(failure.args[0], None)
+            return 0
+        self._broker.answers += self._open
+        self._open = []
+        return 0
+
+    def purge(self) -> None:
+        self._broker.called("purge")
 
     def poll(self, _timeout: float) -> None:
         self._broker.called("poll")
@@ -179,7 +202,11 @@ class Bench:
     """An exchange between fakes."""
 
     def __init__(
-        self, *, patience_seconds: float = PATIENCE_SECONDS, new_executor: Callable[[], Executor] = CallingThread
+        self,
+        *,
+        patience_seconds: float = PATIENCE_SECONDS,
+        new_executor: Callable[[], Executor] = CallingThread,
+        at_least_once: bool = False,
     ) -> None:
         self.broker = Broker(records=100)
         self.consumer = FakeConsumer(self.broker)
@@ -194,6 +221,7 @@ class Bench:
             observer=self.seen,
             patience_seconds=patience_seconds,
             new_executor=new_executor,
+            at_least_once=at_least_once,
         )
 
     def fetch(self) -> Batch:
