@@ -57,11 +57,7 @@ class Pace:
     def _average(self, records: int, seconds: float) -> None:
         """Take a batch into the moving averages; the first few count alike."""
         self._weight = max(_WEIGHT, self._weight / (1 + self._weight)) if self._squares else 1.0
-        for name, value in (
-            ("_records", records),
-            ("_seconds", seconds),
-            ("_squares", records * records),
-            ("_products", records * seconds),
-        ):
-            known = getattr(self, name)
-            setattr(self, name, known + self._weight * (value - known))
+        self._records += self._weight * (records - self._records)
+        self._seconds += self._weight * (seconds - self._seconds)
+        self._squares += self._weight * (records**2 - self._squares)
+        self._products += self._weight * (records * seconds - self._products)
