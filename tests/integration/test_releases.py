@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from confluent_kafka import Consumer, Producer
@@ -14,24 +15,19 @@ from flags.admin import admin_client
 from flags.clients import reader_config, writer_config
 from models.catalogue import default_catalogue_path, load_catalogue
 from models.preparation import prepare
-from models.release import Manifest, Provenance, make_release
+from models.release import Manifest, Provenance
 from schemas.settings import Settings
 from streams.release_writer import ReleaseWriter
 from streams.topics import MODELS
 from tests.kit.brokers import create_our_topics, running_broker
-from tests.kit.command import run_command
+from tests.kit.fleet import LABELS, Fleet
 from tests.kit.ledger import Ledger
 from tests.kit.load import Stream, publish, utterances
 from tests.kit.waiting import wait_until
-from tests.kit.word_release import write_release
-from tests.kit.worker import WorkerProcess
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Iterator
-    from pathlib import Path
 
-LABELS = load_catalogue(default_catalogue_path()).labels
 COUNT = 2_000
 PER_SECOND = 200
 AFTERWARDS = 200
@@ -82,93 +78,19 @@ def new_writer(broker: str) -> ReleaseWriter:
     )
 
 
-class Fleet:
-    """One worker, and the commands of whoever releases models for it."""
-
-    def __init__(self, broker: str, state: Path, folder: Path) -> None:
-        self.store = folder / "store"
-        self._broker = broker
-        self._folder = folder
-        self._made = 0
-        self.worker = WorkerProcess(broker, state_folder=state, log_file=folder / "worker.log")
-
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[bytes]:
-        """Run `intentstream models`."""
-        return run_command(
-            "models",
-            *arguments,
-            KAFKA__BOOTSTRAP_SERVERS=self._broker,
-            STATE_FOLDER=self._folder / "state",
-            MODELS__STORE=self.store,
-        )
-
-    def answer(self, *arguments: str) -> Any:
-        done = self.run(*arguments, "--json")
-        assert done.returncode == 0, done.stderr.decode()
-        return json.loads(done.stdout)
-
-    def trained(self, labels: tuple[str, ...] = LABELS) -> Path:
-        """Return a release as `train` writes it; its network knows an intent by its name."""
-        self._made += 1
-        folder = self._folder / f"trained-{self._made}"
-
-        def write(made: Path) -> Provenance:
-            write_release(made, labels, words=labels)
-            return Provenance(catalogue="c", code="1", seed=self._made, metrics={"test_in_scope_accuracy": 0.9})
-
-        make_release(folder, write)
-        return folder
-
-    def pushed(self) -> str:
-        """Push another release of distilbert; return its name."""
-        name: str = self.answer("push", str(self.trained()))["release"]
-        return name
-
-    def copy_of(self, release: str) -> Path:
-        """Return where the store has it."""
-        return self.store / "distilbert" / release
-
-    def wait_until_serving(self, part: str) -> None:
-        wait_until(lambda: part in self.health.get("releaseId", ""), f"{part} serves", also=self._more)
-
-    def wait_until_behind(self, words: str) -> None:
-        wait_until(lambda: words in self.behind, f"health says: {words}", also=self._more)
-
-    def wait_until_in_line(self) -> None:
-        wait_until(
-            lambda: self.health["checks"]["releases:log"][0]["status"] == "pass",
-            "what was announced serves",
-            also=self._more,
-        )
-
-    @property
-    def health(self) -> Any:
-        return json.loads(self.worker.get("/health") or "{}")
-
-    @property
-    def behind(self) -> str:
-        """Return why another release serves than was announced, as health says."""
-        said: str = self.health["checks"]["releases:log"][0].get("output", "")
-        return said
-
-    def tier_of(self, text: str) -> str:
-        status, answer = self.worker.classify(text)
-        assert status == 200
-        tier: str = answer["result"]["tier"]
-        return tier
-
-    def _more(self) -> str:
-        return f"{json.dumps(self.health, indent=1)}\n{self.worker.log[-6_000:]}"
-
-
 @pytest.fixture
 def fleet(broker: str, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fleet]:
     monkeypatch.setenv("FEATURE_FLAG_QUALITY_MODE_ENABLED", "true")
     shutil.copytree(prepared, tmp_path / "worker")
-    fleet = Fleet(broker, tmp_path / "worker", tmp_path)
+    fleet = Fleet(broker, state=tmp_path / "worker", folder=tmp_path, store=str(tmp_path / "store"))
     with fleet.worker as worker:
         worker.wait_until_ready()
         yield fleet
+
+
+def copy_of(fleet: Fleet, release: str) -> Path:
+    """Return where the store has it."""
+    return Path(fleet.store) / "distilbert" / release
 
 
 def test_a_promoted_release_serves_under_traffic_and_every_utterance_is_answered_once(
@@ -199,7 +121,7 @@ def test_one_that_is_damaged_leaves_in_place_what_serves_and_a_rollback_brings_i
     good, bad = fleet.pushed(), fleet.pushed()
     fleet.answer("promote", "distilbert", good)
     fleet.wait_until_serving(good)
-    with (fleet.copy_of(bad) / "model.onnx").open("ab") as file:
+    with (copy_of(fleet, bad) / "model.onnx").open("ab") as file:
         file.write(b"!")
     fleet.answer("promote", "distilbert", bad)
     fleet.wait_until_behind("model.onnx")
@@ -217,7 +139,7 @@ def test_one_that_is_damaged_leaves_in_place_what_serves_and_a_rollback_brings_i
 
 def test_one_that_is_not_in_the_store_serves_once_it_is(fleet: Fleet) -> None:
     release = fleet.pushed()
-    missing = fleet.copy_of(release) / "model.onnx"
+    missing = copy_of(fleet, release) / "model.onnx"
     content = missing.read_bytes()
     missing.unlink()
     fleet.answer("promote", "distilbert", release)

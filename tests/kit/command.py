@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-COMMAND = (sys.executable, "-m", "infra.cli.main")
+_MODULE = ("-m", "infra.cli.main")
+COMMAND = (sys.executable, *_MODULE)
 _SECONDS = 120
 
 
@@ -20,10 +21,12 @@ def command_environment(settings: Mapping[str, object]) -> dict[str, str]:
     return ours | {f"INTENTSTREAM_{name}": str(value) for name, value in settings.items()}
 
 
-def run_command(*arguments: str, stdin: bytes = b"", **settings: object) -> subprocess.CompletedProcess[bytes]:
-    """Run `intentstream` with these arguments and settings until it ends."""
+def run_command(
+    *arguments: str, stdin: bytes = b"", python: str = sys.executable, **settings: object
+) -> subprocess.CompletedProcess[bytes]:
+    """Run `intentstream` with these arguments and settings until it ends, in the environment of a Python."""
     return subprocess.run(
-        [*COMMAND, *arguments],
+        [python, *_MODULE, *arguments],
         input=stdin,
         capture_output=True,
         check=False,
