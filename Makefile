@@ -66,9 +66,10 @@ install-prometheus: ## Bring Prometheus and promtool, which the tests of alerts 
 install-secure-servers: ## Bring a Redis and a Postgres that know TLS, which its tests ask (Debian's packages, 20 MB)
 	@tests/servers/bring_secure.sh
 
-install-servers: ## Install the real model servers that some tests ask, apart from all else (torch: several GB)
+install-servers: ## Install the real servers of models and of S3 that some tests ask, apart from all else (torch: several GB)
 	@infra/install.sh --project tests/servers/mlserver
 	@infra/install.sh --project tests/servers/torchserve
+	@infra/install.sh --project tests/servers/s3
 
 install-train: ## Install the extra `train` beside the rest, where the checks do not see it (torch: several GB)
 	@UV_PROJECT_ENVIRONMENT=.venv-train infra/install.sh --extra train

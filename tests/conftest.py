@@ -24,13 +24,14 @@ if TYPE_CHECKING:
 
 JARS = Path(__file__).parents[1] / ".intentstream" / "jars"  # shared with `intentstream up`: brought once a checkout
 PROMETHEUS = Path(__file__).parents[1] / ".intentstream" / "prometheus" / "usr" / "bin"
-MODEL_SERVERS = Path(__file__).parent / "servers"
+SERVERS = Path(__file__).parent / "servers"
 
 # Taken out of the environment: these are no settings, and what the tests start would refuse them.
 TEST_DATA = os.environ.pop("INTENTSTREAM_TEST_DATA", None)
 TEST_CONFORMANCE = os.environ.pop("INTENTSTREAM_TEST_CONFORMANCE", None)
 TEST_MLSERVER = os.environ.pop("INTENTSTREAM_TEST_MLSERVER", None)
 TEST_TORCHSERVE = os.environ.pop("INTENTSTREAM_TEST_TORCHSERVE", None)
+TEST_MOTO_SERVER = os.environ.pop("INTENTSTREAM_TEST_MOTO_SERVER", None)
 TEST_PROMETHEUS = os.environ.pop("INTENTSTREAM_TEST_PROMETHEUS", None)
 
 
@@ -69,13 +70,19 @@ def data_folder() -> Path:
 @pytest.fixture(scope="session")
 def mlserver_program() -> Path:
     """MLServer, a server of the Open Inference Protocol."""
-    return _model_server("mlserver", TEST_MLSERVER)
+    return _server("mlserver", TEST_MLSERVER)
 
 
 @pytest.fixture(scope="session")
 def torchserve_program() -> Path:
     """TorchServe."""
-    return _model_server("torchserve", TEST_TORCHSERVE)
+    return _server("torchserve", TEST_TORCHSERVE)
+
+
+@pytest.fixture(scope="session")
+def moto_program() -> Path:
+    """moto's server of S3's protocol; beside it are intentstream and what speaks that protocol."""
+    return _server("moto_server", TEST_MOTO_SERVER, of="s3")
 
 
 @pytest.fixture(scope="session")
@@ -99,9 +106,9 @@ def _of_prometheus(name: str) -> Path:
     return Path(program)
 
 
-def _model_server(name: str, named: str | None) -> Path:
-    """Return the program of a model server: the one named in the environment, else the one installed here."""
-    program = Path(named or MODEL_SERVERS / name / ".venv" / "bin" / name)
+def _server(name: str, named: str | None, *, of: str = "") -> Path:
+    """Return the program of a server: the one named in the environment, else the one installed here."""
+    program = Path(named or SERVERS / (of or name) / ".venv" / "bin" / name)
     if not program.is_file():
         pytest.skip(f"needs {program}: `make install-servers`, or name another in INTENTSTREAM_TEST_{name.upper()}")
     return program
