@@ -47,7 +47,7 @@ class Shop:
         self.redis = redis
         self.workers = workers
         self.stand = SinkStand(broker, dsn)
-        self.settings: dict[str, object] = {
+        self.settings: dict[str, Any] = {
             "KAFKA__BOOTSTRAP_SERVERS": broker,
             "PRIVACY__MASTER_KEY_FILE": file,
             "POSTGRES__DSN": dsn,

@@ -6,7 +6,7 @@ import asyncio
 import threading
 import uuid
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, cast
 
 import asyncpg
@@ -124,10 +124,19 @@ class SinkStand:
             self.produce(FEEDBACK, msgspec.json.encode(each))
 
     def logged(self) -> list[dict[str, Any]]:
-        """Return the results on the log, by id."""
-        with TopicReader(self.settings, [RESULTS], start="beginning") as reader:
-            events = [msgspec.json.decode(record.value() or b"") for record in reader.read_to_end()]
+        """Return the results on the log, by id, but for those of people who are forgotten as a whole."""
+        forgotten = {said["person_id"] for said in self._events(FEEDBACK) if said.get("texts") is True}
+        events = [event for event in self._events(RESULTS) if event.get("user_id") not in forgotten]
         return sorted(events, key=lambda event: str(event["id"]))
+
+    def _events(self, topic: str) -> list[dict[str, Any]]:
+        """Return what is JSON on a topic."""
+        events = []
+        with TopicReader(self.settings, [topic], start="beginning") as reader:
+            for record in reader.read_to_end():
+                with suppress(msgspec.DecodeError):
+                    events.append(msgspec.json.decode(record.value() or b""))
+        return [event for event in events if isinstance(event, dict)]
 
     def kept(self) -> list[dict[str, Any]]:
         """Return the results in the table, by id."""
