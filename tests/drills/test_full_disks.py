@@ -14,7 +14,7 @@ from infra.embedded.server import EmbeddedServer
 from models.catalogue import default_catalogue_path, load_catalogue
 from models.preparation import prepare
 from schemas.settings import Settings
-from tests.kit.brokers import create_our_topics, new_broker
+from tests.kit.brokers import create_our_topics, new_broker, running_broker
 from tests.kit.command import run_command
 from tests.kit.ledger import Ledger
 from tests.kit.load import Stream, utterances
@@ -26,7 +26,7 @@ from tests.kit.worker import WorkerProcess
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.drills.conftest import NewWorker, Show
+    from tests.drills.conftest import Show
 
 pytestmark = [pytest.mark.drill, pytest.mark.timeout(600)]
 
@@ -35,32 +35,38 @@ OUTAGE_SECONDS = 5.0
 NO_ROOM = "No space left on device"
 
 
-def test_what_postgres_has_no_room_for_waits_in_kafka(
-    broker: EmbeddedServer, new_worker: NewWorker, tmp_path: Path, show: Show
-) -> None:
+def test_what_postgres_has_no_room_for_waits_in_kafka(prepared_models: Path, tmp_path: Path, show: Show) -> None:
     postgres = EmbeddedServer(PostgresProgram(), folder=tmp_path / "postgres", port=free_port())
     postgres.start()
     postgres.stop()
-    with small_disk(postgres.folder / "data", megabytes=160) as disk:
+    with small_disk(postgres.folder / "data", megabytes=160) as disk, running_broker(tmp_path / "broker") as broker:
+        create_our_topics(broker.endpoint)
+        worker = WorkerProcess(
+            broker.endpoint,
+            state_folder=prepared_models,
+            log_file=tmp_path / "worker.log",
+            POSTGRES__DSN=postgres.endpoint,
+            SINK__FLUSH_SECONDS=0.2,
+        )
         try:
             postgres.start()
             stand = SinkStand(broker.endpoint, postgres.endpoint)
-            worker = new_worker(POSTGRES__DSN=postgres.endpoint, SINK__FLUSH_SECONDS=0.2)
-            worker.wait_until_ready()
-            with Stream(broker.endpoint, utterances(100_000), per_second=PER_SECOND):
-                stand.wait_until_kept(1)
-                with disk.full():
-                    wait_until(lambda: check(worker, "sink:writes")["status"] == "warn", "it is noticed")
-                    let_pass(OUTAGE_SECONDS)
-                    said, died = check(worker, "sink:writes")["output"], postgres.pid is None
-                    assert worker.metric("intentstream_sink_read_only") == 1
-                    assert worker.status("/health/ready") == 200
-                    assert worker.classify("hello there")[0] == 200
-                if died:
-                    postgres.stop()
-                    postgres.start()
-                back = wait_until(lambda: check(worker, "sink:writes")["status"] == "pass", "it writes again")
-            wait_until(lambda: stand.kept() == stand.logged(), "the rows are the results", seconds=120)
+            with worker:
+                worker.wait_until_ready()
+                with Stream(broker.endpoint, utterances(100_000), per_second=PER_SECOND):
+                    stand.wait_until_kept(1)
+                    with disk.full():
+                        wait_until(lambda: check(worker, "sink:writes")["status"] == "warn", "it is noticed")
+                        let_pass(OUTAGE_SECONDS)
+                        said, died = check(worker, "sink:writes")["output"], postgres.pid is None
+                        assert worker.metric("intentstream_sink_read_only") == 1
+                        assert worker.status("/health/ready") == 200
+                        assert worker.classify("hello there")[0] == 200
+                    if died:
+                        postgres.stop()
+                        postgres.start()
+                    back = wait_until(lambda: check(worker, "sink:writes")["status"] == "pass", "it writes again")
+                wait_until(lambda: stand.kept() == stand.logged(), "the rows are the results", seconds=120)
             show(f"{len(stand.kept())} results, rows equal; it said {said!r}, wrote {back:.1f} s after there was room")
         finally:
             postgres.stop()
