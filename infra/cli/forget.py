@@ -52,7 +52,7 @@ _TABLES = {
 def command(
     *, person_id: str, reason: str, asked_by: str | None, wait_seconds: float, count: bool, as_json: bool
 ) -> None:
-    """Forget a person: what their words taught, the key to their words, their rows.
+    """Make what a person said unreadable, and delete what was kept of it.
 
     What was sealed can then be read by nobody. What was never sealed stays until the topics' retention ends, and is
     counted. Doing it again changes nothing; where something could not be done in time, the exit code is 69.

@@ -97,7 +97,9 @@ def command(
     timeout_seconds: float,
     as_json: bool,
 ) -> None:
-    """Publish utterances from a file or from standard input; sealed, where a setting names a master key.
+    """Publish utterances from a file or from standard input.
+
+    Texts are sealed where a setting names a master key.
 
     Lines that hold no utterance are passed over, and the first twenty of them named; the exit code is 65 then, and 69
     if something could not be delivered.
