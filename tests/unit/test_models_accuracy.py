@@ -12,6 +12,7 @@ from infra.bench.evaluate import Asked, evaluate
 from models.calibration import calibration_error
 from models.catalogue import Catalogue, Intent
 from models.dataset import load_data_set
+from models.encoder import FP32_FILE, Encoder
 from models.preparation import Preparation
 from models.text import normalise
 from models.training.examples import examples_of
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from models.encoder import Encoder
     from models.prediction import Model
 
 
@@ -63,9 +63,24 @@ def test_the_lexical_classifier_on_all_examples(data_folder: Path, name: str, ac
 
 
 @pytest.fixture(scope="module")
-def encoder(tmp_path_factory: pytest.TempPathFactory) -> Encoder:
-    settings = Settings(state_folder=tmp_path_factory.mktemp("state"))
-    return Preparation(settings, Catalogue(name="none", intents=())).encoder()
+def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("state")
+
+
+@pytest.fixture(scope="module")
+def encoder(state: Path) -> Encoder:
+    return Preparation(Settings(state_folder=state), Catalogue(name="none", intents=())).encoder()
+
+
+@pytest.fixture(scope="module")
+def exact_encoder(state: Path, encoder: Encoder) -> Encoder:
+    """The encoder in fp32, which says the same on every processor; that of the others is prepared beside it.
+
+    int8 rounds otherwise without VNNI, by which 11 of SNIPS' 700 texts are answered otherwise where nothing but seven
+    names is known.
+    """
+    assert encoder
+    return Encoder(next(state.rglob(FP32_FILE)).parent, "fp32", threads=2)
 
 
 @pytest.mark.parametrize(
@@ -88,9 +103,9 @@ def test_zero_shot_on_a_few_examples(
 
 
 @pytest.mark.parametrize(("name", "accuracy"), [("clinc150", 0.67), ("banking77", 0.6), ("snips", 0.74)])
-def test_zero_shot_on_names_alone(data_folder: Path, encoder: Encoder, name: str, accuracy: float) -> None:
+def test_zero_shot_on_names_alone(data_folder: Path, exact_encoder: Encoder, name: str, accuracy: float) -> None:
     catalogue = catalogue_of(data_folder / name / "test.jsonl", with_examples=False)
-    model = ZeroShotModel(encoder, make_head(catalogue, encoder))
+    model = ZeroShotModel(exact_encoder, make_head(catalogue, exact_encoder))
     reached, error = put_to_the_test(model, catalogue, data_folder / name / "test.jsonl")
     assert reached >= accuracy
     assert error <= 0.1
