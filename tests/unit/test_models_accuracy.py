@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
     from models.prediction import Model
 
+pytestmark = pytest.mark.timeout(900)
+"""Thousands of texts are embedded, of which a busy processor does a hundred a second."""
+
 
 def read(file: Path) -> list[tuple[str, str]]:
     records = map(json.loads, file.read_text("utf-8").splitlines())
