@@ -24,7 +24,7 @@ test: ## Check and test everything
 test-steps:
 	@$(STEP) "Installing what the tests need" $(MAKE) install-dev
 	@$(MAKE) check
-	@$(STEP) "Tests" $(BIN)/pytest $(PYTEST_ARGS)
+	@$(STEP) "Tests" $(BIN)/pytest --numprocesses 2 --no-loadscope-reorder $(PYTEST_ARGS)
 
 test-train: ## Test fine-tuning, with torch
 	@$(STEP) "Installing torch" $(MAKE) install-train

@@ -16,6 +16,7 @@ from infra.embedded.redis import RedisProgram
 from infra.embedded.server import EmbeddedServer, Program
 from tests.kit.browser import bring_axe
 from tests.kit.secure_servers import DEBIAN, secure_servers
+from tests.kit.spread import DrillsApart, step_back
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,6 +34,16 @@ TEST_MLSERVER = os.environ.pop("INTENTSTREAM_TEST_MLSERVER", None)
 TEST_TORCHSERVE = os.environ.pop("INTENTSTREAM_TEST_TORCHSERVE", None)
 TEST_MOTO_SERVER = os.environ.pop("INTENTSTREAM_TEST_MOTO_SERVER", None)
 TEST_PROMETHEUS = os.environ.pop("INTENTSTREAM_TEST_PROMETHEUS", None)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> DrillsApart:
+    return DrillsApart(config, log)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    step_back(item)
 
 
 class NamedServer(EmbeddedServer):

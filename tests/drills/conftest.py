@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-_MEASURED = pytest.StashKey[list[str]]()
+_MEASURED = "measured"
 
 Show = Callable[[str], None]
 NewWorker = Callable[..., WorkerProcess]
@@ -89,9 +89,8 @@ def model_server(mlserver_program: Path, tmp_path: Path) -> Iterator[EmbeddedSer
 
 @pytest.fixture
 def show(request: pytest.FixtureRequest) -> Show:
-    """Show a measured number at the end of the run."""
-    measured = request.config.stash.setdefault(_MEASURED, [])
-    return lambda line: measured.append(f"{request.node.name}: {line}")
+    """Show a measured number at the end of the run, in whichever process the test runs."""
+    return lambda line: request.node.user_properties.append((_MEASURED, line))
 
 
 @pytest.fixture
@@ -102,9 +101,16 @@ def chance(show: Show) -> Random:
     return Random(seed)  # noqa: S311 - keeps no secret
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    measured = config.stash.get(_MEASURED, [])
-    if measured:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    lines = [
+        f"{report.nodeid.rpartition('::')[2]}: {line}"
+        for reports in terminalreporter.stats.values()
+        for report in reports
+        if isinstance(report, pytest.TestReport) and report.when == "teardown"
+        for name, line in report.user_properties
+        if name == _MEASURED
+    ]
+    if lines:
         terminalreporter.section("measured")
-        for line in measured:
+        for line in lines:
             terminalreporter.write_line(line)
