@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 import json
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
 from infra.bench.evaluate import Asked, evaluate
 from models.calibration import calibration_error
 from models.catalogue import Catalogue, Intent
+from models.chain import Chain
 from models.dataset import load_data_set
 from models.encoder import FP32_FILE, Encoder
 from models.preparation import Preparation
+from models.router import RULES, ZERO_SHOT
 from models.text import normalise
 from models.training.examples import examples_of
 from models.training.lexical import train_lexical
@@ -22,14 +27,16 @@ from models.training.zero_shot import make_head, make_zero_shot
 from models.zero_shot import ZeroShotModel
 from schemas.settings import Settings
 from schemas.strategies import Strategy
+from tests.kit.faulty_tiers import LIMITS, Fault, FaultyTier
+from tests.kit.virtual_time import VirtualTimeLoop
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import numpy as np
     import numpy.typing as npt
 
-    from models.prediction import Model
+    from models.answer import Answer
+    from models.prediction import Model, Probabilities
 
 pytestmark = pytest.mark.timeout(900)
 """Thousands of texts are embedded, of which a busy processor does a hundred a second."""
@@ -136,6 +143,41 @@ def test_a_few_examples_refined_on_texts_without_labels(
     reached, error = put_to_the_test(model, catalogue, folder / "test.jsonl")
     assert reached >= accuracy
     assert error <= 0.05
+
+
+@pytest.fixture(scope="module")
+def tiers_rows(data_folder: Path, encoder: Encoder) -> tuple[Catalogue, dict[str, Probabilities]]:
+    """SNIPS, and what each tier says of its test's texts."""
+    catalogue = catalogue_of(data_folder / "snips" / "train.jsonl")
+    texts = [normalise(text) for text, _ in read(data_folder / "snips" / "test.jsonl")]
+    rules, zero_shot = train_lexical(examples_of(catalogue)), make_zero_shot(catalogue, encoder)
+    return catalogue, {RULES: rules.predict(texts), ZERO_SHOT: zero_shot.predict(texts)}
+
+
+@pytest.mark.parametrize(
+    ("zero_shot", "rules"), [each for each in itertools.product(Fault, repeat=2) if Fault.NONE in each]
+)
+def test_what_is_left_of_the_chain_is_as_right_as_it_is_alone(
+    data_folder: Path, tiers_rows: tuple[Catalogue, dict[str, Probabilities]], zero_shot: Fault, rules: Fault
+) -> None:
+    catalogue, rows = tiers_rows
+    asked = read(data_folder / "snips" / "test.jsonl")
+    row_of = {text: row for row, (text, _) in enumerate(asked)}
+
+    def tier(name: str, fault: Fault) -> FaultyTier:
+        return FaultyTier(name, fault, lambda texts: rows[name][[row_of[text] for text in texts]])
+
+    async def drill() -> list[Answer]:
+        chain = Chain([tier(ZERO_SHOT, zero_shot), tier(RULES, rules)], catalogue.labels, LIMITS)
+        return await chain.classify(list(row_of), [ZERO_SHOT, RULES])
+
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        answers = runner.run(drill())
+    right = [answer.intent == dict(asked)[text] for text, answer in zip(row_of, answers, strict=True)]
+    alone = {RULES: 0.984, ZERO_SHOT: 0.985}
+    least = min(alone[name] for name, fault in ((ZERO_SHOT, zero_shot), (RULES, rules)) if fault is Fault.NONE)
+    assert np.mean(right) >= least
+    assert all(answer.degraded for answer in answers) == (zero_shot is not Fault.NONE)
 
 
 def test_adaptive_routing_is_as_good_as_the_tier_behind_the_rules_and_as_sure_as_it_is_right(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import enum
 import itertools
 from typing import TYPE_CHECKING
 
@@ -13,10 +12,9 @@ import pytest
 from models.answer import NO_TIER
 from models.breaker import BreakerState
 from models.chain import Chain
-from models.prediction import TierFailedError
 from models.router import DISTILBERT, RULES, ZERO_SHOT
-from schemas import settings
 from schemas.events import Outcome
+from tests.kit.faulty_tiers import DEADLINE, LEFT, LIMITS, WAITED, Fault, FaultyTier
 from tests.kit.virtual_time import VirtualTimeLoop
 
 if TYPE_CHECKING:
@@ -27,59 +25,17 @@ if TYPE_CHECKING:
 
 ORDER = (DISTILBERT, ZERO_SHOT, RULES)
 TEXTS = tuple(f"text {number}" for number in range(20))
-LIMITS = settings.Chain(tier_deadline_seconds=0.5, breaker_failures=2, breaker_open_seconds=5.0)
-DEADLINE = LIMITS.tier_deadline_seconds
 
 
-class Fault(enum.StrEnum):
-    """How a tier is."""
+def faulty(name: str, fault: Fault) -> FaultyTier:
+    """Return a tier that is sure that a text means the intent of its own name."""
 
-    NONE = "sound"
-    KILLED = "killed"
-    HUNG = "hung"
-    SLOW = "slow"
-    NAN = "nan"
-    SHAPE = "shape"
-    MEMORY = "memory"
+    def sure(texts: Sequence[str]) -> Probabilities:
+        rows = np.full((len(texts), len(ORDER) + 1), 0.02, np.float32)
+        rows[:, ORDER.index(name)] = 0.94
+        return rows
 
-
-LEFT = {
-    Fault.NONE: (Outcome.ANSWERED, None),
-    Fault.KILLED: (Outcome.FAILED, "the connection to its server was lost"),
-    Fault.HUNG: (Outcome.TIMEOUT, "no answer within 0.5 s"),
-    Fault.SLOW: (Outcome.TIMEOUT, "no answer within 0.5 s"),
-    Fault.NAN: (Outcome.FAILED, "its answer holds what is no number"),
-    Fault.SHAPE: (Outcome.FAILED, "its answer is not of shape (20, 4)"),
-    Fault.MEMORY: (Outcome.FAILED, "MemoryError"),
-}
-"""How the chain leaves a tier, and why it says it did."""
-
-WAITED = {Fault.HUNG: DEADLINE, Fault.SLOW: DEADLINE}
-"""Seconds; the others are known at once."""
-
-
-class Faulty:
-    """A tier that is as it is told to be, and sure that a text means the intent of its own name."""
-
-    def __init__(self, name: str, fault: Fault) -> None:
-        self.name = name
-        self.fault = fault
-
-    async def classify(self, texts: Sequence[str]) -> Probabilities:
-        match self.fault:
-            case Fault.KILLED:
-                raise TierFailedError("the connection to its server was lost")
-            case Fault.HUNG:
-                await asyncio.Event().wait()
-            case Fault.SLOW:
-                await asyncio.sleep(DEADLINE * 1.01)
-            case Fault.MEMORY:
-                raise MemoryError
-        answer = np.full((len(texts), len(ORDER) + 1), 0.02, np.float32)
-        answer[:, ORDER.index(self.name)] = 0.94
-        if self.fault is Fault.NAN:
-            answer[-1, -1] = np.nan
-        return answer[:-1] if self.fault is Fault.SHAPE else answer
+    return FaultyTier(name, fault, sure)
 
 
 class Drill:
@@ -87,7 +43,7 @@ class Drill:
 
     def __init__(self, faults: Sequence[Fault]) -> None:
         self.faults = faults
-        self.tiers = [Faulty(name, fault) for name, fault in zip(ORDER, faults, strict=True)]
+        self.tiers = [faulty(name, fault) for name, fault in zip(ORDER, faults, strict=True)]
         self.chain = Chain(self.tiers, ORDER, LIMITS, clock=asyncio.get_running_loop().time)
         sound = [position for position, fault in enumerate(faults) if fault is Fault.NONE]
         self.asked = sound[0] + 1 if sound else len(ORDER)
@@ -174,7 +130,7 @@ def test_a_call_that_is_cancelled_from_inside_is_the_tiers_failure_and_not_the_c
             return await call
 
     async def drill() -> None:
-        chain = Chain([Cancelling(), Faulty(RULES, Fault.NONE)], ORDER, LIMITS)
+        chain = Chain([Cancelling(), faulty(RULES, Fault.NONE)], ORDER, LIMITS)
         [answer] = await chain.classify(["text"], [DISTILBERT, RULES])
         assert (answer.tier, answer.tried[0].outcome) == (RULES, Outcome.FAILED)
         assert answer.tried[0].reason == "its call was cancelled"
@@ -196,14 +152,15 @@ def test_while_a_probe_hangs_nobody_else_waits() -> None:
 
 
 def test_a_tier_that_dies_in_the_middle_of_a_batch_keeps_what_it_answered() -> None:
-    class Dying(Faulty):
+    class Dying(FaultyTier):
         async def classify(self, texts: Sequence[str]) -> Probabilities:
             answer = await super().classify(texts)
             self.fault = Fault.KILLED
             return answer
 
     async def drill() -> None:
-        chain = Chain([Dying(DISTILBERT, Fault.NONE), Faulty(RULES, Fault.NONE)], ORDER, LIMITS)
+        sound = faulty(DISTILBERT, Fault.NONE)
+        chain = Chain([Dying(DISTILBERT, Fault.NONE, sound.answer), faulty(RULES, Fault.NONE)], ORDER, LIMITS)
         answers = await chain.classify([str(number) for number in range(2_000)], [DISTILBERT, RULES])
         tiers = [answer.tier for answer in answers]
         kept = tiers.count(DISTILBERT)
