@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 import structlog
 from confluent_kafka import KafkaError, KafkaException
 
-from flags.clients import REFUSALS
+from flags.clients import REFUSALS, retire
 from flags.errors import ConflictError
 from schemas.errors import UnavailableError
 
@@ -74,7 +74,7 @@ class Turns:
                 self._take()
                 return attempt()
             except KafkaException as failure:
-                self._producer = None
+                self.let_go()
                 waiting.wait_for_next(failure)
 
     def take_anew(self) -> None:
@@ -83,7 +83,7 @@ class Turns:
         Raises:
             KafkaException: Somebody else was faster, or the broker is away.
         """
-        self._producer = None
+        self.let_go()
         self._take()
 
     def begin(self) -> Producer:
@@ -111,7 +111,9 @@ class Turns:
 
     def let_go(self) -> None:
         """Let go of the producer."""
-        self._producer = None
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            retire(producer)
 
     def _take(self) -> None:
         if self._producer is not None:

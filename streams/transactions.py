@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
 import structlog
 from confluent_kafka import KafkaError, KafkaException, Producer
 
+from flags.clients import retire
 from health.logs import describe_fault
 from schemas.errors import UnavailableError
 
@@ -136,12 +137,12 @@ class Transactions:
             self._take_back(failure.args[0])
             return False
         except _StoppingError:
-            self._producer = None
+            self._let_go()
             self._observer.aborted("stopping")
             return False
         except _UnansweredError:
             _log.warning("intake_producer_replaced", seconds=self._patience_seconds)
-            self._producer = None
+            self._let_go()
             self._observer.aborted("unanswered")
             return False
         except Exception as error:  # noqa: BLE001 - the commit's guard: a bug costs a rewind, never an answer or a thread
@@ -191,7 +192,12 @@ class Transactions:
                 if error.code() != KafkaError._UNKNOWN_PARTITION:  # noqa: SLF001 - that is its public name
                     return
                 self._add_partitions()
-        self._producer = None
+        self._let_go()
+
+    def _let_go(self) -> None:
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            retire(producer)
 
     def _add_partitions(self) -> None:
         """Somebody gave the utterances more partitions: give the results as many. Only a new producer will see them."""

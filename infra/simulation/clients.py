@@ -304,6 +304,9 @@ class SimulatedProducer:
         self._end(transaction, commit=False)
         self._must_abort = None
 
+    def purge(self) -> None:
+        """Forget what was not sent: nothing, for here everything is sent at once."""
+
     def _end(self, transaction: Transaction, *, commit: bool) -> None:
         self._guarded(lambda: self._broker.log.end(self._name, self._epoch, transaction, commit=commit))
         self._ended = commit

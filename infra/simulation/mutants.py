@@ -115,7 +115,7 @@ MUTANTS = (
         "a fenced producer is kept",
         Mutation(
             _TRANSACTIONS,
-            "                self._add_partitions()\n        self._producer = None",
+            "                self._add_partitions()\n        self._let_go()",
             "                self._add_partitions()",
         ),
     ),

@@ -154,6 +154,7 @@ def test_a_fenced_producer_is_replaced_and_not_asked_to_abort(bench: Bench) -> N
     assert not bench.commit(bench.fetch())
     assert bench.commit(bench.fetch())
     assert (bench.broker.producers, bench.broker.calls.count("abort")) == (2, 0)
+    assert bench.broker.calls.count("purge") == 1, "before it is destroyed, nothing of it is under way"
 
 
 def test_where_answers_have_no_partition_the_topics_are_brought_in_line_and_a_new_producer_sees_them(
@@ -161,7 +162,7 @@ def test_where_answers_have_no_partition_the_topics_are_brought_in_line_and_a_ne
 ) -> None:
     bench.broker.faults["produce"].append(KafkaError(KafkaError._UNKNOWN_PARTITION))
     assert not bench.commit(bench.fetch())
-    assert bench.broker.calls[-2:] == ["abort", "repair"]
+    assert bench.broker.calls[-3:] == ["abort", "repair", "purge"]
     assert bench.commit(bench.fetch())
     assert bench.broker.producers == 2
 
