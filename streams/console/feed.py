@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger(__name__)
 
+_SHOWN_RESULTS = 14
+"""The page's table has as many rows; who wants more takes the bundle."""
+
 
 class FeedObserver(Protocol):
     """Who counts."""
@@ -99,7 +102,9 @@ class Feed:
     async def _sample_for_ever(self) -> None:
         while True:
             try:
-                latest = encode_event("snapshot", self._sampler.sample())
+                sample = self._sampler.sample()
+                shown = msgspec.structs.replace(sample, recent=sample.recent[:_SHOWN_RESULTS])
+                latest = encode_event("snapshot", shown)
             except Exception as error:  # noqa: BLE001 - the console's guard: its faults are its own; logged and counted
                 self._observer.unexpected("console")
                 _log.error("console_failed", **describe_fault(error))

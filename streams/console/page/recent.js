@@ -3,7 +3,6 @@
 import { $, h, keep, say } from "./dom.js";
 import { share, time, took } from "./format.js";
 
-const MOST = 14;
 let held = false;
 
 export function makeRecent() {
@@ -27,7 +26,7 @@ export function showRecent(results) {
   if (held) return;
   $("no-results").hidden = results.length > 0;
   $("results").firstElementChild.hidden = results.length === 0;
-  keep($("result-rows"), results.slice(0, MOST), (result) => `${result.at} ${result.place} ${result.confidence} ${result.intent}`, makeRow);
+  keep($("result-rows"), results, (result) => `${result.at} ${result.place} ${result.confidence} ${result.intent}`, makeRow);
 }
 
 function makeRow(result) {
