@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 import structlog
 
 from models.prediction import TierUnavailableError
-from models.release import DISTILBERT, DamagedReleaseError
+from models.release import DamagedReleaseError
 from models.served_releases import Installed, announced_of
 from models.serving import Candidate
 from models.store import InvalidLocationError, StoreUnavailableError
@@ -134,8 +134,8 @@ class Candidates:
             TierUnavailableError: It cannot serve, whoever tries.
         """
         record = tried.record
-        if record.name == DISTILBERT and beside.remote:
-            raise TierUnavailableError("a server answers for that tier")
+        if (other := beside.stood_in_for(record.name)) is not None:
+            raise TierUnavailableError(f"{other} answers for that tier")
         if (fault := await self._misfit(tried, catalogue)) is not None:
             raise TierUnavailableError(fault)
         answers = record.trial is not None and record.trial.stage == "rollout"

@@ -26,6 +26,7 @@ from models.remote.opening import remote_tier
 from models.router import DISTILBERT, RULES, ZERO_SHOT
 from models.text import normalise
 from models.threads import DaemonThread
+from models.zero_shot import ZeroShotModel
 from schemas.errors import UnavailableError
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from models.answer import Answer
     from models.breaker import BreakerState
     from models.catalogue import Catalogue
+    from models.learning.nearness import Nearness
     from models.prediction import Model
     from models.remote.tier import RemoteTier
     from models.router import Route
@@ -141,6 +143,12 @@ class Classifier:
     def remote(self) -> RemoteTier | None:
         """Return the tier that a server answers for, if there is one."""
         return self._remote
+
+    def stood_in_for(self, model: str) -> str | None:
+        """Return what the settings have answer in place of a model's releases; None where these serve."""
+        if model == DISTILBERT and self._remote:
+            return "a server"
+        return "an NLI model" if model == ZERO_SHOT and self._preparation.by_nli else None
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -315,23 +323,28 @@ class Classifier:
     def _zero_shot(self) -> Model:
         if (taken_over := self._taken_over(ZERO_SHOT)) is not None:
             return taken_over
-        model = self._preparation.zero_shot()
-        if isinstance(model.encoder, RecentEmbeddings):
+        model = self._preparation.zero_shot_tier()
+        if isinstance(model, ZeroShotModel) and isinstance(model.encoder, RecentEmbeddings):
             self._encoder = model.encoder
         return model
 
     async def _load_nearness(self) -> None:
         """Find out what is near to what, or go on without and say why."""
-        encoder = self._encoder
-        if encoder is None:
+        if self._encoder is None and not self._preparation.by_nli:
             return
         try:
-            nearness = await self._off_the_loop(lambda: self._preparation.nearness(encoder))
+            nearness, encoder = await self._off_the_loop(self._nearness)
         except Exception as error:  # noqa: BLE001 - the guard of loading: without it, corrections decide their very texts
             _log.exception("nearness_not_there", error=type(error).__name__)
         else:
+            self._encoder = encoder
             self._surroundings = Surroundings(encoder, nearness, self._labels)
             _log.info("nearness_ready", least_cosine=round(nearness.least_cosine, 2))
+
+    def _nearness(self) -> tuple[Nearness, RecentEmbeddings]:
+        """Return what is near to what, and what embeds; where an NLI model answers, nothing was opened that does."""
+        encoder = self._encoder or RecentEmbeddings(self._preparation.encoder())
+        return self._preparation.nearness(encoder), encoder
 
     async def _load_policy(self) -> None:
         """Fit the policy where that was never done, or go on without and say why."""

@@ -209,7 +209,7 @@ class ReleaseInstaller:
     async def _had(self, name: str, record: ModelRelease | None, faults: dict[str, str]) -> Installed | None:
         """Return the announced release, fetched; where that cannot be had, what serves; None where there is none."""
         serving, current = self._served.installed.get(name), self._serving.current
-        if record is None or (name == DISTILBERT and current.remote):
+        if record is None or current.stood_in_for(name) is not None:
             return None
         if (fault := self._refused.get((name, record.revision))) is not None:
             faults[name] = fault

@@ -22,6 +22,7 @@ from models.learning import nearness
 from models.learning.nearness import FILE as NEARNESS_FILE
 from models.learning.nearness import Nearness
 from models.lexical import LexicalModel
+from models.nli_preparation import NliPreparation
 from models.policy import TierPolicy
 from models.recent_embeddings import RecentEmbeddings
 from models.release import MANIFEST_FILE, read_release, release_name
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from models.catalogue import Catalogue
+    from models.nli import NliModel
     from schemas.settings import Settings
 
 DISTILBERT_FOLDER = "distilbert"
@@ -85,6 +87,11 @@ class Preparation:
         """
         self._shared_encoder = encoder
         self._root: Path = settings.state_folder / "models"
+        self._nli: NliPreparation | None = None
+        if settings.zero_shot.backend == "nli":
+            threads = settings.models.threads
+            self._nli = NliPreparation(settings.zero_shot, catalogue, self._root, threads=threads)
+            announced = announced._replace(zero_shot=None)  # a head is of embeddings, which are not asked
         self._announced = announced
         self._tuned = announced.distilbert or self._root / DISTILBERT_FOLDER
         self._threads = settings.models.threads
@@ -93,7 +100,7 @@ class Preparation:
     @cached_property
     def base(self) -> str:
         """Return 12 hex digits of catalogue, code and weights: of all that the tiers depend on that nobody tuned."""
-        return _digest(self._lexical_name, self.encoder_name)
+        return _digest(self._lexical_name, self.encoder_name, *([self._nli.name] if self._nli else []))
 
     @cached_property
     def release(self) -> str:
@@ -113,6 +120,11 @@ class Preparation:
     def catalogue(self) -> Catalogue:
         """Return what the tiers know."""
         return self._catalogue
+
+    @property
+    def by_nli(self) -> bool:
+        """Whether an NLI model answers for the tier `zero_shot`, so that no head does."""
+        return self._nli is not None
 
     @cached_property
     def learnt(self) -> MadeFor | None:
@@ -162,6 +174,17 @@ class Preparation:
 
         name = "zero-shot-" + _digest(self._lexical_name, self.encoder_name, opened.precision)
         return ZeroShotModel.load(opened, prepared(self._root, name, make))
+
+    def zero_shot_tier(self) -> ZeroShotModel | NliModel:
+        """Return what answers for the tier `zero_shot`: embeddings, or the NLI model that the settings ask for.
+
+        Raises:
+            UnavailableError: The weights of the one, or what it takes to run the other, are not installed; or there
+                is no such NLI model.
+            TierUnavailableError: The head that was announced goes with another catalogue or encoder.
+            DamagedReleaseError: Its files are not what its manifest says.
+        """
+        return self.zero_shot() if self._nli is None else self._nli.model()
 
     def is_same(self, tier: str, other: Preparation) -> bool:
         """Return whether another's model of a tier is the very same as ours."""
@@ -241,8 +264,8 @@ def prepare(settings: Settings, catalogue: Catalogue, progress: Callable[[str, f
     preparation.rules()
     progress("building the sentence encoder", 0.3)
     opened = preparation.encoder()
-    progress("fitting the zero-shot head", 0.6)
-    preparation.zero_shot()
+    progress("fitting the zero-shot tier", 0.6)
+    preparation.zero_shot_tier()
     progress("fitting thresholds", 0.8)
     Fitting(settings, catalogue, preparation).policy()
     progress("measuring distances", 0.95)

@@ -26,6 +26,7 @@ from schemas.secret_files import SecretFiles
 from schemas.server_settings import Acls, Embedded, Kafka, Postgres, Redis, Remote
 from schemas.settings_section import Section, checked_address
 from schemas.tokens import Token, check_holders
+from schemas.zero_shot import ZeroShot
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -315,6 +316,7 @@ class Settings(BaseSettings):
     intake: Intake = Intake()
     chain: Chain = Chain()
     models: Models = Models()
+    zero_shot: ZeroShot = ZeroShot()
     remote: Remote = Remote()
     cache: Cache = Cache()
     redis: Redis = Redis()

@@ -32,6 +32,7 @@ from models.router import DISTILBERT, RULES, ZERO_SHOT, route
 from models.text import normalise
 from models.training.corpus import InvalidCorpusError, read_corpus
 from models.training.self_training import refine
+from models.zero_shot import ZeroShotModel
 from schemas.errors import InvalidDataSetError
 from schemas.strategies import Strategy
 
@@ -171,9 +172,9 @@ class _Run:
         """Return every tier's model, trained where it was not."""
         self._say("training the lexical classifier")
         models: dict[str, Model] = {RULES: self._preparation.rules()}
-        self._say("fitting the zero-shot head")
-        models[ZERO_SHOT] = zero_shot = self._preparation.zero_shot()
-        if self._asked.refined and self._data.unlabelled:
+        self._say("fitting the zero-shot tier")
+        models[ZERO_SHOT] = zero_shot = self._preparation.zero_shot_tier()
+        if self._asked.refined and self._data.unlabelled and isinstance(zero_shot, ZeroShotModel):
             self._say("refining the zero-shot head on unlabelled texts")
             models[ZERO_SHOT] = refine(self._catalogue, zero_shot, self._data.unlabelled)
             self.notes.append(

@@ -18,8 +18,9 @@ from models.catalogue import default_catalogue_path, load_catalogue
 from models.preparation import DISTILBERT_FOLDER
 from models.release import make_release
 from models.remote.archive import SUFFIX, write_archive
+from models.torch_extra import require_torch
 from models.training.corpus import read_corpus
-from models.training.network import MINILM, require_torch
+from models.training.network import MINILM
 from models.training.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def command(
     extra `train`; serving does not.
     """
     settings = begin()
-    require_torch()
+    require_torch("Training", "train")
     from models.training.distilbert import Training  # noqa: PLC0415 - imports torch
     from models.training.policy import Targets  # noqa: PLC0415 - imports scipy
 

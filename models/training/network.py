@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
@@ -10,6 +9,7 @@ import numpy as np
 from safetensors.numpy import load_file
 
 from models.minilm import Shape
+from models.torch_extra import require_torch
 from models.training.conversion import distilbert_config, distilbert_weights, pooling_layer
 from models.weights import WEIGHTS_FILE, weights_folder
 from schemas.errors import UnavailableError
@@ -25,19 +25,6 @@ MINILM = "minilm"
 """The base that comes as a package; any other is a hub's name or a folder."""
 
 CONFIG_FILE, TOKENIZER_FILE = "config.json", "tokenizer.json"
-
-
-def require_torch() -> None:
-    """Raise where the extra `train` is not installed.
-
-    Raises:
-        UnavailableError: It says how to install it.
-    """
-    if missing := [name for name in ("torch", "transformers") if importlib.util.find_spec(name) is None]:
-        raise UnavailableError(
-            f"Training needs {' and '.join(missing)}, which serving does without: install intentstream's extra "
-            "`train`, in a checkout with `uv sync --extra train`."
-        )
 
 
 class Base(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,7 +51,7 @@ def base_network(base: str, labels: tuple[str, ...], *, seed: int, folder: Path)
     Raises:
         UnavailableError: torch or the weights are not there.
     """
-    require_torch()
+    require_torch("Training", "train")
     import torch  # noqa: PLC0415 - an optional extra
     from transformers.utils import logging  # noqa: PLC0415 - likewise
 

@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 
 from models.catalogue import Catalogue
+from models.nli import NliModel, hypotheses_of
 from models.router import RULES, ZERO_SHOT
 from models.rules import RulesModel
 from models.training.calibration import FEWEST_BEYOND, LeftOut
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from models.training.examples import Examples
     from models.zero_shot import ZeroShotModel
     from schemas.settings import Settings
+    from schemas.zero_shot import ZeroShot
 
 _LEFT_OUT_SHARE = 0.25
 """Of the intents: enough to be many kinds of text, few enough that telling the others apart is still the same task."""
@@ -52,8 +54,8 @@ def fit_on_held_out(
     """
     validation = corpus.validation
     known = set(examples_of(catalogue).texts)
-    rules, zero_shot = preparation.rules(), preparation.zero_shot()
-    stand_ins = _StandIns(rules, zero_shot)
+    rules, zero_shot = preparation.rules(), preparation.zero_shot_tier()
+    stand_ins = _StandIns(rules, zero_shot, settings.zero_shot)
     models: dict[str, Model] = {RULES: rules, ZERO_SHOT: zero_shot}
     if not known.isdisjoint(validation.texts):
         models = stand_ins.trained(_with_examples(catalogue, corpus.train))
@@ -70,16 +72,25 @@ def fit_on_held_out(
 
 
 class _StandIns(NamedTuple):
-    """Trains models on less than the prepared ones, to stand for them; their temperatures are taken over."""
+    """Trains models on less than the prepared ones, to stand for them; their temperatures are taken over.
+
+    An NLI model is trained on no catalogue; it is told of these intents alone.
+    """
 
     rules: RulesModel
-    zero_shot: ZeroShotModel
+    zero_shot: ZeroShotModel | NliModel
+    asked: ZeroShot
 
     def trained(self, catalogue: Catalogue) -> dict[str, Model]:
         """Return both, by tier."""
         lexical = train_lexical(examples_of(catalogue), self.rules.temperature)
-        zero_shot = make_zero_shot(catalogue, self.zero_shot.encoder, like=self.zero_shot)
-        return {RULES: RulesModel(catalogue, lexical), ZERO_SHOT: zero_shot}
+        return {RULES: RulesModel(catalogue, lexical), ZERO_SHOT: self._zero_shot(catalogue)}
+
+    def _zero_shot(self, catalogue: Catalogue) -> Model:
+        model = self.zero_shot
+        if isinstance(model, NliModel):
+            return model.told(hypotheses_of(catalogue, self.asked))
+        return make_zero_shot(catalogue, model.encoder, like=model)
 
 
 def _with_examples(catalogue: Catalogue, examples: Examples) -> Catalogue:

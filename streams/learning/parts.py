@@ -166,9 +166,9 @@ class LearningParts(Service):
     # On the learner's thread.
 
     def _pupil(self) -> Pupil | None:
-        """Return what serves; None until it has what tells distances, which comes last."""
+        """Return what serves; None where it has no head, and until it has what tells distances, which comes last."""
         classifier = self._serving.current
-        if classifier.surroundings is None:
+        if classifier.surroundings is None or classifier.preparation.by_nli:
             return None
         made, encoder = classifier.preparation, classifier.surroundings.encoder
         if (learnt := made.learnt) is None:

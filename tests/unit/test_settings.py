@@ -411,3 +411,21 @@ def test_a_certificate_is_shown_to_nobody_whose_own_is_not_asked_for(
 ) -> None:
     show(**plain)
     assert "ertificate" in faults()[0]
+
+
+@pytest.mark.parametrize(
+    ("variables", "refused"),
+    [
+        pytest.param({"BACKEND": "nli"}, "needs a model", id="no model"),
+        pytest.param({"REVISION": "main"}, "ZERO_SHOT__REVISION", id="a branch, which moves"),
+        pytest.param({"HYPOTHESIS": "This is it."}, "should have one {}", id="nowhere for a name"),
+        pytest.param({"HYPOTHESIS": "{} is {}."}, "should have one {}", id="two places for a name"),
+    ],
+)
+def test_an_nli_model_that_could_not_be_asked_is_refused(
+    variables: dict[str, str], refused: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(f"INTENTSTREAM_ZERO_SHOT__{name}", value)
+    [fault] = faults()
+    assert refused in fault
