@@ -11,6 +11,7 @@ from infra.bench.flags import bench_flags
 from infra.bench.growth import bench_growth, write_growth
 from infra.bench.intake import bench_intake
 from infra.bench.models import bench_models
+from infra.bench.nli import bench_nli
 from infra.bench.pipeline import EVERYONE, Shape, bench_pipeline
 from infra.bench.report import render
 from infra.chaos.utterances import our_texts, read_texts
@@ -131,6 +132,18 @@ def models(*, data: Path, release: Path | None, rounds: int, peers: bool, as_jso
         peers=peers,
         say=lambda message: click.echo(message, err=True),
     )
+    click.echo(msgspec.json.encode(report) if as_json else render(report))
+
+
+@command.command
+@click.option("--rounds", type=click.IntRange(1, 100), default=3, show_default=True, help="Of everything.")
+@click.option("--json", "as_json", is_flag=True, help="Print one object and nothing else on standard output.")
+def nli(*, rounds: int, as_json: bool) -> None:
+    """Milliseconds a text of the NLI model that the settings name, with 10, 50 and 150 intents.
+
+    Without one, of an untrained network of MiniLM's size. Needs the extra `nli`.
+    """
+    report = bench_nli(begin(), our_texts(), rounds=rounds, say=lambda message: click.echo(message, err=True))
     click.echo(msgspec.json.encode(report) if as_json else render(report))
 
 

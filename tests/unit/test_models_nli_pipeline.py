@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from infra.bench.nli import bench_nli
 from models.catalogue import Catalogue, Intent
 from models.classifier import Classifier
 from models.local import LocalTier
@@ -132,6 +133,17 @@ def test_code_that_comes_with_a_model_is_not_run(tmp_path: Path) -> None:
     with pytest.raises(UnavailableError, match="could not be loaded"):
         open_pipeline(asked_of(folder), threads=1)
     assert not (tmp_path / "ran").exists()
+
+
+def test_the_benchmark_measures_an_untrained_network_where_no_model_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("infra.bench.nli.INTENTS", (2,))
+    settings = Settings(state_folder=tmp_path, models=Models(threads=1))
+    report = bench_nli(settings, ["where is my parcel"], rounds=1, say=lambda _message: None)
+    assert report.measures.keys() == {"ms_per_text_at_2_intents", "processor_ms_per_text_at_2_intents"}
+    assert all(report.measures.values())
+    assert "untrained" in report.notes[0]
 
 
 def test_a_hub_that_cannot_be_reached_is_said_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
