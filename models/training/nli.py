@@ -20,6 +20,9 @@ UNFITTED_TEMPERATURE = 1.0
 def fit_nli_temperature(model: NliModel, catalogue: Catalogue, *, most: int) -> float:
     """Return the temperature that examples bear out; 1 where there are none.
 
+    It counts as if one more had been asked about, as clear as the examples are in the middle, and had been the intent
+    that is second: a few right answers do not make it certain (after Laplace's rule of succession).
+
     Args:
         model: What to calibrate.
         catalogue: Its examples.
@@ -31,4 +34,8 @@ def fit_nli_temperature(model: NliModel, catalogue: Catalogue, *, most: int) -> 
     if not in_turn:
         return UNFITTED_TEMPERATURE
     texts, truth = zip(*in_turn, strict=True)
-    return fit_temperature(model.logits(texts), np.array(truth, np.intp))
+    logits = model.logits(texts)
+    best_last = np.sort(logits, axis=1)
+    usual = logits[np.argsort(best_last[:, -1] - best_last[:, -2])[len(texts) // 2]]
+    second = np.argsort(usual)[-2]
+    return fit_temperature(np.vstack((logits, usual)), np.append(np.array(truth, np.intp), second))
