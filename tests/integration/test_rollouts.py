@@ -5,40 +5,31 @@ from __future__ import annotations
 import datetime as dt
 import time
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, TopicPartition
 
 from flags.acts import Author
-from flags.admin import admin_client
-from flags.clients import follower_config, reader_config, writer_config
 from flags.edits import Edit, flag_state
-from flags.follower import Follower
-from flags.history import read_history
-from flags.log_reader import LogReader
 from flags.rollouts.acts import Plan, since, start
 from flags.rollouts.controller import CONTROLLER, Controller
 from flags.rollouts.decision import Verdict
-from flags.writer import Writer
 from schemas.events import FlagChange, Guardrail
 from schemas.server_settings import Kafka
 from schemas.settings import Settings
 from schemas.settings import Worker as WorkerSettings
-from streams.clients import client_config, election_consumer_config
 from streams.evidence import EvidenceReader, judge_now
-from streams.fleet.election import Election
-from streams.rollouts import RolloutRunner, utc_now
-from streams.topics import DEAD_LETTERS, FLAGS, FLAGS_AUDIT
+from streams.rollouts import RolloutRunner
 from tests.kit.brokers import create_our_topics, running_broker
-from tests.kit.flags import Seen
+from tests.kit.flag_fleet import FlagFleet
 from tests.kit.rollouts import Audience, Fate, Judged
 from tests.kit.waiting import let_pass, wait_until
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from flags.rollouts.decision import Look
@@ -52,66 +43,22 @@ PLAN = Plan(
 )
 
 
-class Fleet:
-    """What a worker has of the flags, and as many candidates for running the rollouts as a test wants."""
+class Fleet(FlagFleet):
+    """One whose flags are gone when it is."""
 
     def __init__(self, broker: str, folder: Path, group: str) -> None:
-        self.broker = broker
-        self.settings = Settings(
-            kafka=Kafka(bootstrap_servers=broker), worker=WorkerSettings(id=group, group_id=group), state_folder=folder
+        super().__init__(
+            Settings(
+                kafka=Kafka(bootstrap_servers=broker),
+                worker=WorkerSettings(id=group, group_id=group),
+                state_folder=folder,
+            )
         )
-        self._client = client_config(self.settings)
-        self._stack = ExitStack()
         self._started: list[str] = []
-        self.writer = self._new_writer()
-        self.follower = Follower(
-            new_consumer=lambda: Consumer(follower_config(self._client)),
-            admin=admin_client({"bootstrap.servers": broker}),
-            topic=FLAGS,
-            overrides={},
-            last_known=folder / f"{group}.json",
-            observer=Seen(),
-            check_seconds=0.2,
-        )
-        self.follower.start()
-        self._stack.callback(self.follower.stop)
-        assert self.follower.wait_until_caught_up(20)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def clean(self) -> None:
         for name in self._started:
             self.writer.write(Edit(name=name, delete=True, changed_by="ada"))
-        self._stack.close()
-
-    def _new_writer(self) -> Writer:
-        writer = Writer(
-            new_producer=lambda: Producer(writer_config(self._client, self.settings.worker.group_id)),
-            new_consumer=lambda: Consumer(reader_config(self._client)),
-            topic=FLAGS,
-            audit_topic=FLAGS_AUDIT,
-            dead_letter_topic=DEAD_LETTERS,
-            worker_id=self.settings.worker.id,
-        )
-        self._stack.callback(writer.close)
-        return writer
-
-    def candidate(self, judged: Judged, *, clock: Callable[[], dt.datetime] = utc_now) -> RolloutRunner:
-        # Whoever is elected stays it while the broker is frozen, or slow: what is shown is how it judges then.
-        election = election_consumer_config(self.settings, "rollouts") | {"session.timeout.ms": 30_000}
-        runner = RolloutRunner(
-            new_election=lambda: Election(lambda: Consumer(election), FLAGS),
-            new_reader=lambda: EvidenceReader(self.settings),
-            judge=lambda flag: judge_now(self.settings, flag, patience_seconds=10.0),
-            follower=self.follower,
-            controller=Controller(self._new_writer(), judged),
-            observer=judged,
-            clock=clock,
-        )
-        runner.start()
-        self._stack.callback(runner.stop)
-        return runner
 
     def start(self, flag: str, plan: Plan, **fields: Any) -> FlagChange:
         made = self.writer.write(Edit(name=flag, fields={"enabled": False, **fields}, create=True, changed_by="ada"))
@@ -130,13 +77,6 @@ class Fleet:
     def state(self, name: str) -> str:
         rollout = self.flag(name).rollout
         return "" if rollout is None else rollout.state
-
-    def audited(self, name: str) -> list[FlagChange]:
-        consumer = Consumer(reader_config(self._client))
-        try:
-            return [change for change in read_history(LogReader(consumer, FLAGS_AUDIT)) if change.name == name]
-        finally:
-            consumer.close()
 
     def audience(self, flag: str, fate: Any = lambda _variant, _chance: Fate(), **options: Any) -> Audience:
         return Audience(self.broker, flag=flag, snapshot=lambda: self.follower.snapshot, fate=fate, **options)
@@ -313,7 +253,7 @@ def test_two_that_both_think_they_are_elected_do_no_harm(fleet: Fleet) -> None:
                 new_reader=lambda: EvidenceReader(fleet.settings),
                 judge=lambda flag: judge_now(fleet.settings, flag, patience_seconds=10.0),
                 follower=fleet.follower,
-                controller=Controller(fleet._new_writer(), each),
+                controller=Controller(fleet.new_writer(), each),
                 observer=each,
             )
             runner.start()

@@ -5,23 +5,15 @@ from __future__ import annotations
 import json
 import random
 import time
-from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 import numpy as np
 import pytest
 from confluent_kafka import Consumer, Producer
 
-from flags.admin import admin_client
-from flags.clients import follower_config, reader_config, writer_config
 from flags.edits import Edit, flag_state
 from flags.evaluation import Snapshot
-from flags.follower import Follower
-from flags.history import read_history
-from flags.log_reader import LogReader
-from flags.rollouts.controller import Controller
-from flags.writer import Writer
 from models.catalogue import load_catalogue
 from models.store import push_release
 from models.zero_shot import Head, ZeroShotModel
@@ -30,20 +22,18 @@ from schemas.events import Difference, ShadowReport
 from schemas.server_settings import Kafka
 from schemas.settings import Learning, Models, Settings
 from schemas.settings import Worker as WorkerSettings
-from streams.clients import client_config, election_consumer_config, producer_config
-from streams.evidence import EvidenceReader, judge_now
+from streams.clients import election_consumer_config, producer_config
 from streams.fleet.election import Election
 from streams.learning.audit import write_to_audit
 from streams.reader import TopicReader
 from streams.release_acts import ReleaseActs
 from streams.results import timestamp
-from streams.rollouts import RolloutRunner
-from streams.topics import CORRECTIONS_AUDIT, DEAD_LETTERS, FLAGS, FLAGS_AUDIT, MODELS
+from streams.topics import CORRECTIONS_AUDIT, MODELS
 from streams.trials.flag import flag_of, is_candidates_flag
 from streams.trials.reader import TrialReader
 from streams.trials.runner import TrialRunner
 from tests.kit.brokers import create_our_topics, running_broker
-from tests.kit.flags import Seen
+from tests.kit.flag_fleet import ELECTED_MS, FlagFleet
 from tests.kit.rollouts import Audience, Fate, Judged
 from tests.kit.waiting import let_pass, wait_until
 
@@ -86,81 +76,37 @@ class Judging:
         raise AssertionError(guard)
 
 
-class Fleet:
-    """What a worker has of flags and releases, and as many candidates for judging trials as a test wants."""
+class Fleet(FlagFleet):
+    """One that has releases, too, and as many candidates for judging trials as a test wants."""
 
     def __init__(self, broker: str, folder: Path) -> None:
         (folder / "shop.yaml").write_text(SHOP, "utf-8")
-        self.broker, self.folder = broker, folder
-        self.settings = Settings(
-            kafka=Kafka(bootstrap_servers=broker),
-            worker=WorkerSettings(id=folder.name, group_id=folder.name),
-            models=Models(catalogue=folder / "shop.yaml"),
-            learning=LEARNING,
-            state_folder=folder,
+        super().__init__(
+            Settings(
+                kafka=Kafka(bootstrap_servers=broker),
+                worker=WorkerSettings(id=folder.name, group_id=folder.name),
+                models=Models(catalogue=folder / "shop.yaml"),
+                learning=LEARNING,
+                state_folder=folder,
+            )
         )
+        self.folder = folder
         self.learning_flags = Snapshot()
-        self._client = client_config(self.settings)
-        self._stack = ExitStack()
         self._made = 0
         self._producer = Producer({"bootstrap.servers": broker})
-        self.acts = self._stack.enter_context(ReleaseActs(self.settings))
-        self.writer = self._new_writer()
-        self.follower = Follower(
-            new_consumer=lambda: Consumer(follower_config(self._client)),
-            admin=admin_client({"bootstrap.servers": broker}),
-            topic=FLAGS,
-            overrides={},
-            last_known=folder / "flags.json",
-            observer=Seen(),
-            check_seconds=0.2,
-        )
-        self.follower.start()
-        self._stack.callback(self.follower.stop)
-        assert self.follower.wait_until_caught_up(20)
+        self.acts = self.stack.enter_context(ReleaseActs(self.settings))
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def clean(self) -> None:
         if (left := self.log.trial) is not None:
             self.acts.withdraw(left.name, left.release, by="ada", reason="the test is over")
         for name, change in dict(self.writer.read().changes).items():
             if is_candidates_flag(name) and not change.deleted:
                 self.writer.write(Edit(name=name, delete=True, changed_by="ada"))
-        self._stack.close()
-
-    def _new_writer(self) -> Writer:
-        writer = Writer(
-            new_producer=lambda: Producer(writer_config(self._client, self.settings.worker.group_id)),
-            new_consumer=lambda: Consumer(reader_config(self._client)),
-            topic=FLAGS,
-            audit_topic=FLAGS_AUDIT,
-            dead_letter_topic=DEAD_LETTERS,
-            worker_id=self.settings.worker.id,
-        )
-        self._stack.callback(writer.close)
-        return writer
-
-    def run_rollouts(self) -> None:
-        """Stand for the flags' controller."""
-        election = election_consumer_config(self.settings, "rollouts") | {"session.timeout.ms": 30_000}
-        judged = Judged()
-        runner = RolloutRunner(
-            new_election=lambda: Election(lambda: Consumer(election), FLAGS),
-            new_reader=lambda: EvidenceReader(self.settings),
-            judge=lambda flag: judge_now(self.settings, flag, patience_seconds=10.0),
-            follower=self.follower,
-            controller=Controller(self._new_writer(), judged),
-            observer=judged,
-        )
-        runner.start()
-        self._stack.callback(runner.stop)
 
     def run_trials(self, **learning: Any) -> tuple[TrialRunner, Judging]:
         """Stand for judging trials."""
         settings = self.settings.model_copy(update={"learning": LEARNING.model_copy(update=learning)})
-        election = election_consumer_config(settings, "trials") | {"session.timeout.ms": 30_000}
+        election = election_consumer_config(settings, "trials") | ELECTED_MS
         judging = Judging()
         runner = TrialRunner(
             settings.learning,
@@ -176,7 +122,7 @@ class Fleet:
             observer=judging,
         )
         runner.start()
-        self._stack.callback(runner.stop)
+        self.stack.callback(runner.stop)
         return runner, judging
 
     @property
@@ -241,12 +187,11 @@ class Fleet:
 
     def percentages(self, record: ModelRelease) -> list[float]:
         """Return how its flag climbed, as the audit has it."""
-        consumer = Consumer(reader_config(self._client))
-        try:
-            changes = [each for each in read_history(LogReader(consumer, FLAGS_AUDIT)) if each.name == flag_of(record)]
-        finally:
-            consumer.close()
-        return [each.rollout_percentage for each in changes if each.rollout is not None and not each.deleted]
+        return [
+            each.rollout_percentage
+            for each in self.audited(flag_of(record))
+            if each.rollout is not None and not each.deleted
+        ]
 
     def verdicts(self, record: ModelRelease) -> list[tuple[str, str]]:
         """Return the stages that ended, and how, as the audit has it."""
@@ -275,7 +220,7 @@ def harmless(_variant: str, chance: random.Random) -> Fate:
 
 
 def test_from_its_shadow_it_climbs_to_everybody_and_comes_to_serve(fleet: Fleet) -> None:
-    fleet.run_rollouts()
+    fleet.candidate(Judged())
     fleet.run_trials()
     record = fleet.tried()
     assert fleet.stage(record) == "shadow"
@@ -294,7 +239,7 @@ def test_a_breach_takes_it_back_from_everybody_and_withdraws_it(fleet: Fleet) ->
     def fate(variant: str, chance: random.Random) -> Fate:
         return Fate(failed=chance.random() < (0.3 if variant == "on" else 0.02), seconds=0.01)
 
-    fleet.run_rollouts()
+    fleet.candidate(Judged())
     _, judging = fleet.run_trials(rollout_step_seconds=3_600.0)
     served, record = fleet.log.serving.get("zero_shot"), fleet.tried()
     fleet.report(record)
@@ -309,7 +254,7 @@ def test_a_breach_takes_it_back_from_everybody_and_withdraws_it(fleet: Fleet) ->
 
 
 def test_who_takes_over_goes_on_from_the_logs(fleet: Fleet) -> None:
-    fleet.run_rollouts()
+    fleet.candidate(Judged())
     first, judging = fleet.run_trials()
     record = fleet.tried()
     fleet.report(record, 60)
