@@ -36,7 +36,7 @@ pytestmark = [pytest.mark.drill, pytest.mark.timeout(900)]
 SECRET = "connie-connie-connie"  # noqa: S105 - opens nothing but this test's worker
 PER_SECOND = 20.0
 BUSY_PER_SECOND = 500.0
-LOOK_SECONDS = 10.0
+LOOK_SECONDS = 5.0
 SETTLED_SECONDS = 3.0
 WORDS = "where on earth is the parcel I ordered"
 
