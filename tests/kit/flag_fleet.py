@@ -45,7 +45,7 @@ class FlagFleet:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.broker = settings.kafka.bootstrap_servers
+        self.broker = settings.kafka_servers
         self.stack = ExitStack()
         self._client = client_config(settings)
         self.writer = self.new_writer()
