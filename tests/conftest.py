@@ -16,7 +16,7 @@ from infra.embedded.redis import RedisProgram
 from infra.embedded.server import EmbeddedServer, Program
 from tests.kit.browser import bring_axe
 from tests.kit.secure_servers import DEBIAN, secure_servers
-from tests.kit.spread import DrillsApart, step_back
+from tests.kit.spread import MEASURED, DrillsApart, step_back
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,12 +28,13 @@ PROMETHEUS = Path(__file__).parents[1] / ".intentstream" / "prometheus" / "usr" 
 SERVERS = Path(__file__).parent / "servers"
 
 # Taken out of the environment: these are no settings, and what the tests start would refuse them.
-TEST_DATA = os.environ.pop("INTENTSTREAM_TEST_DATA", None)
-TEST_CONFORMANCE = os.environ.pop("INTENTSTREAM_TEST_CONFORMANCE", None)
-TEST_MLSERVER = os.environ.pop("INTENTSTREAM_TEST_MLSERVER", None)
-TEST_TORCHSERVE = os.environ.pop("INTENTSTREAM_TEST_TORCHSERVE", None)
-TEST_MOTO_SERVER = os.environ.pop("INTENTSTREAM_TEST_MOTO_SERVER", None)
-TEST_PROMETHEUS = os.environ.pop("INTENTSTREAM_TEST_PROMETHEUS", None)
+_TAKEN_OUT = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("INTENTSTREAM_TEST_")}
+TEST_DATA = _TAKEN_OUT.get("INTENTSTREAM_TEST_DATA")
+TEST_CONFORMANCE = _TAKEN_OUT.get("INTENTSTREAM_TEST_CONFORMANCE")
+TEST_MLSERVER = _TAKEN_OUT.get("INTENTSTREAM_TEST_MLSERVER")
+TEST_TORCHSERVE = _TAKEN_OUT.get("INTENTSTREAM_TEST_TORCHSERVE")
+TEST_MOTO_SERVER = _TAKEN_OUT.get("INTENTSTREAM_TEST_MOTO_SERVER")
+TEST_PROMETHEUS = _TAKEN_OUT.get("INTENTSTREAM_TEST_PROMETHEUS")
 
 # A broker that lives for seconds never gets back what Java's second compiler costs: half of a start. Set it to nothing
 # to measure with a broker as it comes.
@@ -43,6 +44,26 @@ os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1")
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> DrillsApart:
     return DrillsApart(config, log)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("numprocesses", default=None):  # each of them takes these out for itself
+        os.environ.update(_TAKEN_OUT)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    lines = [
+        f"{report.nodeid.rpartition('::')[2]}: {line}"
+        for reports in terminalreporter.stats.values()
+        for report in reports
+        if isinstance(report, pytest.TestReport) and report.when == "teardown"
+        for name, line in report.user_properties
+        if name == MEASURED
+    ]
+    if lines:
+        terminalreporter.section("measured")
+        for line in lines:
+            terminalreporter.write_line(line)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -20,6 +20,7 @@ from streams.topics import RESULTS
 from tests.kit.brokers import create_our_topics, running_broker
 from tests.kit.ledger import Ledger
 from tests.kit.model_servers import MLServerProgram
+from tests.kit.spread import MEASURED
 from tests.kit.word_release import write_release
 from tests.kit.worker import WorkerProcess
 
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-_MEASURED = "measured"
 
 Show = Callable[[str], None]
 NewWorker = Callable[..., WorkerProcess]
@@ -90,7 +90,7 @@ def model_server(mlserver_program: Path, tmp_path: Path) -> Iterator[EmbeddedSer
 @pytest.fixture
 def show(request: pytest.FixtureRequest) -> Show:
     """Show a measured number at the end of the run, in whichever process the test runs."""
-    return lambda line: request.node.user_properties.append((_MEASURED, line))
+    return lambda line: request.node.user_properties.append((MEASURED, line))
 
 
 @pytest.fixture
@@ -99,18 +99,3 @@ def chance(show: Show) -> Random:
     seed = int(os.environ.get("DRILL_SEED") or SystemRandom().randrange(2**32))
     show(f"DRILL_SEED={seed}")
     return Random(seed)  # noqa: S311 - keeps no secret
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    lines = [
-        f"{report.nodeid.rpartition('::')[2]}: {line}"
-        for reports in terminalreporter.stats.values()
-        for report in reports
-        if isinstance(report, pytest.TestReport) and report.when == "teardown"
-        for name, line in report.user_properties
-        if name == _MEASURED
-    ]
-    if lines:
-        terminalreporter.section("measured")
-        for line in lines:
-            terminalreporter.write_line(line)

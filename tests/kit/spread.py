@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     import pytest
 
 DRILLS = "tests/drills/"
+MEASURED = "measured"
+"""The property of a test's report that holds a line of what it measured, whichever process it ran in."""
+
 _NICENESS = 10
 
 

@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
+from structlog.testing import capture_logs
 
 from models.calibration import softmax
 from models.catalogue import load_catalogue
@@ -185,16 +186,15 @@ def test_probabilities_are_over_the_catalogue_and_out_of_scope(release: Path) ->
     np.testing.assert_allclose(turned[:, [2, 1, 0, 3]], rows, atol=1e-5)
 
 
-def test_int8_that_strays_from_the_golden_logits_is_refused(
-    release: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_int8_that_strays_from_the_golden_logits_is_refused(release: Path, tmp_path: Path) -> None:
     for file in release.iterdir():
         (tmp_path / file.name).symlink_to(file)
     (tmp_path / GOLDEN_FILE).unlink()
     save_file({"logits": -load_file(release / GOLDEN_FILE)["logits"]}, tmp_path / GOLDEN_FILE)
     texts = ["where is my order"]
-    served = open_session(tmp_path, threads=1).run(texts)
-    assert "distilbert_int8_refused" in capsys.readouterr().out
+    with capture_logs() as logged:
+        served = open_session(tmp_path, threads=1).run(texts)
+    assert [line["event"] for line in logged] == ["distilbert_int8_refused"]
     wanted = reference(release, texts)
     np.testing.assert_allclose(served, wanted, atol=FP32_NOISE * np.abs(wanted).max())
 
