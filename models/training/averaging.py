@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     import torch
 
-    from models.training.checkpoint import Tensors
-
 _PARTS = 20
 """Of the window. Weights are taken in once a part: between neighbouring steps they hardly differ, and a copy costs."""
 
@@ -31,7 +29,9 @@ class Average:
             window_steps: How far back it reaches: a step so long ago counts 1/e of the latest.
         """
         self._learning = {name: weights for name, weights in network.named_parameters() if weights.requires_grad}
-        self.tensors: Tensors = {name: weights.detach().clone() for name, weights in self._learning.items()}
+        self.tensors: dict[str, torch.Tensor] = {
+            name: weights.detach().clone() for name, weights in self._learning.items()
+        }
         self._every = max(1, int(window_steps / _PARTS))
         self._share = min(1.0, self._every / max(window_steps, 1.0))
 
