@@ -1,6 +1,7 @@
 """A worker's HTTP APIs under clients that nobody here wrote: a schema-driven fuzzer, and OpenFeature's own.
 
-`DRILL_REQUESTS=20000` takes some minutes.
+Each run is another seed (`DRILL_SEED`), so that more requests are more runs. `DRILL_REQUESTS` asks for more in one; but
+of a flag's whole state the fuzzer makes but a few in a minute, once it has made the simple ones.
 """
 
 from __future__ import annotations
