@@ -117,8 +117,7 @@ def test_from_a_breachs_verdict_on_the_canaries_end(
     applied = [moment(line) for worker in workers for line in said(worker, "flags_applied")]
     later = [result for result, at in results if at > max(*canaries, *applied) + SETTLED_SECONDS]
     assert len(later) > PER_SECOND
-    assert not any("exposures" in result for result in later)
-    assert not any(attempt["tier"] == "distilbert" for result in later for attempt in result["tried"])
+    assert not any("exposures" in result or result.get("degraded") for result in later)
     seconds = max(canaries) - moment(judged)
     in_force = [at - moment(judged) for at in applied if at >= moment(judged)]
     show(f"{moved['why']}")
@@ -126,6 +125,7 @@ def test_from_a_breachs_verdict_on_the_canaries_end(
         f"after the verdict: written {(moment(moved) - moment(judged)) * 1000:.0f} ms, in force everywhere "
         f"{max(in_force) * 1000:.0f} ms, last canary decision {seconds * 1000:.0f} ms"
     )
+    assert seconds <= 1.0
 
 
 def test_who_takes_over_from_a_killed_controller_climbs_on_where_it_left_off(
