@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import json
 import os
@@ -62,7 +63,11 @@ def percent(shares: list[float]) -> str:
 
 
 def cpu_seconds(processes: list[psutil.Process]) -> float:
-    return sum(sum(process.cpu_times()[:2]) for process in processes if process.is_running())
+    seconds = 0.0
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):  # it may end meanwhile, as a browser's helpers do
+            seconds += sum(process.cpu_times()[:2])
+    return seconds
 
 
 def chromium_processes() -> list[psutil.Process]:

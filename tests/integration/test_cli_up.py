@@ -102,7 +102,14 @@ def running(settings: Mapping[str, object], output: Path) -> Iterator[Up]:
 
 
 def left_running(processes: list[psutil.Process]) -> list[psutil.Process]:
-    return [process for process in processes if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
+    return [process for process in processes if runs(process)]
+
+
+def runs(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:  # it ended between the two questions
+        return False
 
 
 def test_it_reaches_a_first_result_and_ctrl_c_leaves_nothing_running(
