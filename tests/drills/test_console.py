@@ -113,7 +113,7 @@ def pictures(tmp_path: Path) -> Path:
 async def test_it_shows_live_what_a_worker_does(console: Browser, pictures: Path, show: Show) -> None:
     await console.wait_for(rf"/^Answering \d+.* utterances\/s in .+\.$/.test({HEADLINE})")
     await console.wait_for("document.querySelectorAll('#result-rows tr').length > 5")
-    concerns = await console.run("document.getElementById('concerns').innerText")
+    concerns = await console.run("document.getElementById('concerns').textContent")
     assert "redis is away" in concerns
     assert "postgres is away" in concerns
     for name, width, dark in (("light", 1280, False), ("dark", 1280, True), ("narrow", 390, False)):
@@ -162,12 +162,12 @@ async def test_a_flag_is_flipped_by_keyboard_and_the_worker_obeys(
     await console.type("dora")
     await console.press("Enter")
     await console.wait_for(f"{SWITCH}.getAttribute('aria-checked') === 'true'")
-    await console.wait_for(f"{SWITCH}.parentElement.innerText.includes('in force with 1 worker')")
+    await console.wait_for(f"{SWITCH}.parentElement.textContent.includes('in force with 1 worker')")
     try:
         status, answer = await asyncio.to_thread(worker.classify, WORDS)
         assert (status, answer["result"]["strategy"]) == (200, "performance")
         await console.run(f"{SWITCH}.parentElement.querySelector('[aria-expanded]').click()")
-        await console.wait_for(f"/on, 100 %\\s*dora\\s*a drill/.test({SWITCH}.parentElement.innerText)")
+        await console.wait_for(f"/on, 100 %\\s*dora\\s*a drill/.test({SWITCH}.parentElement.textContent)")
         (pictures / "flag.png").write_bytes(await console.picture())
     finally:
         off = {"enabled": False, "reason": "the drill is over", "changed_by": "dora"}
@@ -192,7 +192,7 @@ async def test_a_sentence_is_answered_and_explained_and_not_published(
     await console.type(WORDS)
     await console.press("Enter")
     await console.wait_for("document.querySelector('.intent')")
-    said = await console.run("document.querySelector('.answer').innerText")
+    said = await console.run("document.querySelector('.answer').textContent")
     assert "Why" in said
     assert "rules" in said
     assert "revision" in said
@@ -229,7 +229,7 @@ async def test_a_dead_letter_is_sent_again(
     await console.run("document.querySelector('.letter button').click()")
     await console.wait_for("document.getElementById('dialog').open")
     await console.press("Enter")
-    await console.wait_for("/\\d+ of \\d+ sent/.test(document.querySelector('.letter').innerText)")
+    await console.wait_for("/\\d+ of \\d+ sent/.test(document.querySelector('.letter').textContent)")
     (pictures / "letters.png").write_bytes(await console.picture())
     await asyncio.to_thread(
         wait_until, lambda: worker.metric(DEAD_LETTERED) >= before + 2, "it was read again, and no better for it"
@@ -253,7 +253,7 @@ async def test_a_release_that_was_pushed_is_promoted(
         await console.type(said)
         await console.press(key)
     await console.wait_for(f"document.getElementById('release').textContent.includes('{release}')")
-    await console.wait_for(f"!{promote} && document.getElementById('releases').innerText.includes('serves')")
+    await console.wait_for(f"!{promote} && document.getElementById('releases').textContent.includes('serves')")
 
 
 async def test_where_there_are_tokens_it_asks_for_one_and_acts_in_its_name(
@@ -269,7 +269,7 @@ async def test_where_there_are_tokens_it_asks_for_one_and_acts_in_its_name(
     await browser.type(SECRET)
     await browser.press("Enter")
     await browser.wait_for(f"{LINK} === 'live' && {BOARD} && {FLAGS}")
-    assert "connie" in await browser.run("document.getElementById('access').innerText")
+    assert "connie" in await browser.run("document.getElementById('access').textContent")
     await browser.run("document.querySelector('.switch').click()")
     fields = await browser.run("[...document.querySelectorAll('#dialog label')].map((each) => each.textContent)")
     assert fields == ["Why"], "the token says who"
@@ -301,22 +301,22 @@ async def test_two_routes_are_compared_and_the_comparison_is_concluded(
     await console.run("document.activeElement.select()")
     await console.type("dora")
     await console.press("Enter")
-    await console.wait_for(f"{row} && {row}.innerText.includes('fast_enough')")
-    said = await console.run(f"{row}.innerText")
+    await console.wait_for(f"{row} && {row}.textContent.includes('fast_enough')")
+    said = await console.run(f"{row}.textContent")
     assert "experiment, running" in said
     assert "adaptive is adaptive, performance is performance" in said
     await console.run(
-        f"[...{row}.querySelectorAll('button')].find((each) => each.innerText.includes('evidence')).click()"
+        f"[...{row}.querySelectorAll('button')].find((each) => each.textContent.includes('evidence')).click()"
     )
-    await console.wait_for(f"{row}.innerText.includes('Users arrive as designed')")
+    await console.wait_for(f"{row}.textContent.includes('Users arrive as designed')")
     (pictures / "experiment.png").write_bytes(await console.picture())
-    await console.run(f"[...{row}.querySelectorAll('button')].find((each) => each.innerText === 'Conclude').click()")
+    await console.run(f"[...{row}.querySelectorAll('button')].find((each) => each.textContent === 'Conclude').click()")
     await console.wait_for("document.getElementById('dialog').open")
     await console.run("document.querySelector('#dialog select').value = 'adaptive'")
     await console.run("document.querySelector('#dialog input').focus()")
     await console.type("the drill is over")
     await console.press("Enter")
-    await console.wait_for(f"{row}.innerText.includes('experiment, concluded')")
-    assert "Everyone has adaptive" in await console.run(f"{row}.innerText")
+    await console.wait_for(f"{row}.textContent.includes('experiment, concluded')")
+    assert "Everyone has adaptive" in await console.run(f"{row}.textContent")
     concluded = json.loads(await asyncio.to_thread(worker.get, "/api/v1/experiments/fast_enough"))
     assert (concluded["experiment"]["winner"], concluded["changed_by"]) == ("adaptive", "dora")
