@@ -2,10 +2,10 @@
 
 Two questions, two measures. Whether two texts say the same thing is a matter of cosine: from which cosine on a text's
 nearest neighbour nearly always shares its intent. Whether a text belongs with a few others is harder, for intents are
-wide in some directions and narrow in others. So embeddings are whitened by how texts of one intent differ, and intents
-are compared by the likelihood that a text comes from each, given how many examples tell where it lies (probabilistic
-linear discriminant analysis: Ioffe 2006; Prince and Elder 2007). An intent told by five examples and one told by a
-hundred can be held against each other that way.
+wide in some directions and narrow in others, and lie apart in some more than in others. So embeddings are whitened by
+how texts of one intent differ, and intents are compared by the likelihood that a text comes from each, given how many
+examples tell where it lies (probabilistic linear discriminant analysis: Ioffe 2006; Prince and Elder 2007). An intent
+told by five examples and one told by a hundred can be held against each other that way.
 
 `models.training.nearness` fits all of it.
 """
@@ -29,8 +29,10 @@ if TYPE_CHECKING:
 
 FILE = "nearness.safetensors"
 
-VERSION = 2
+VERSION = 3
 """Raised whenever the same examples would be measured otherwise."""
+
+_ONE = np.float32(1)
 
 
 class Groups(NamedTuple):
@@ -46,14 +48,15 @@ class Space(msgspec.Struct, frozen=True, kw_only=True):
     """Whitened space, and how intents lie in it.
 
     Attributes:
-        whitening: Shape (width, width); texts of one intent differ by 1 in every direction of what it leads to.
+        whitening: Shape (width, width); texts of one intent differ by 1 in every direction of what it leads to, and
+            intents differ in each independently of the others.
         centre: Shape (width,): the mean of the intents' means.
-        spread: The variance of the intents' means around it, in each direction.
+        spread: Shape (width,): the variance of the intents' means around it.
     """
 
     whitening: npt.NDArray[np.float32]
     centre: npt.NDArray[np.float32]
-    spread: float
+    spread: npt.NDArray[np.float32]
 
     def whiten(self, embeddings: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Return shape (texts, width)."""
@@ -62,11 +65,10 @@ class Space(msgspec.Struct, frozen=True, kw_only=True):
 
     def likelihoods(self, whitened: npt.NDArray[np.float32], groups: Groups) -> npt.NDArray[np.float32]:
         """Return the log-likelihood of each text coming from each group, but for a constant; shape (texts, groups)."""
-        variance = 1 / (1 / self.spread + groups.counts)
-        expected = variance[:, None] * (self.centre / self.spread + groups.counts[:, None] * groups.means)
-        total = 1 + variance
-        squares = (whitened**2).sum(axis=1)[:, None] - 2 * whitened @ expected.T + (expected**2).sum(axis=1)[None, :]
-        logs: npt.NDArray[np.float32] = -(squares / total + whitened.shape[1] * np.log(total)) / 2
+        expected, total = self._where(groups)
+        exact = 1 / total
+        squares = whitened**2 @ exact.T - 2 * whitened @ (expected * exact).T + (expected**2 * exact).sum(axis=1)
+        logs: npt.NDArray[np.float32] = -(squares + np.log(total).sum(axis=1)) / 2
         return logs
 
     def own_likelihoods(
@@ -75,12 +77,15 @@ class Space(msgspec.Struct, frozen=True, kw_only=True):
         """Return the same of each text and its own group, as it lay without that text; shape (texts,)."""
         counts = groups.counts[members] - 1
         others = (groups.means[members] * groups.counts[members, None] - whitened) / np.maximum(counts, 1)[:, None]
-        variance = 1 / (1 / self.spread + counts)
-        expected = variance[:, None] * (self.centre / self.spread + counts[:, None] * others)
-        total = 1 + variance
-        squares = ((whitened - expected) ** 2).sum(axis=1)
-        logs: npt.NDArray[np.float32] = -(squares / total + whitened.shape[1] * np.log(total)) / 2
+        expected, total = self._where(Groups(others.astype(np.float32), counts))
+        logs: npt.NDArray[np.float32] = -((whitened - expected) ** 2 / total + np.log(total)).sum(axis=1) / 2
         return logs
+
+    def _where(self, groups: Groups) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Return where a group's next text is expected, and its variance there; both of shape (groups, width)."""
+        counts = groups.counts[:, None]
+        variance = _ONE / (_ONE / self.spread + counts)
+        return variance * (self.centre / self.spread + counts * groups.means), _ONE + variance
 
     @property
     def nowhere(self) -> Groups:
@@ -122,7 +127,7 @@ class Nearness(msgspec.Struct, frozen=True, kw_only=True):
             tensors |= {
                 "whitening": self.space.whitening,
                 "centre": self.space.centre,
-                "spread": np.array([self.space.spread], np.float64),
+                "spread": self.space.spread,
                 "means": self.catalogue.means,
                 "counts": self.catalogue.counts,
             }
@@ -135,7 +140,7 @@ class Nearness(msgspec.Struct, frozen=True, kw_only=True):
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - it is no dict
         space = catalogue = None
         if "whitening" in tensors:
-            space = Space(whitening=tensors["whitening"], centre=tensors["centre"], spread=float(tensors["spread"][0]))
+            space = Space(whitening=tensors["whitening"], centre=tensors["centre"], spread=tensors["spread"])
             catalogue = Groups(tensors["means"], tensors["counts"])
         characters = Rarity(tensors["buckets"], tensors["weights"], float(tensors["unseen"][0]))
         least_cosine, precision, least_margin = tensors["numbers"].tolist()

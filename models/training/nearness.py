@@ -35,6 +35,10 @@ _TOLERATED = 0.001
 _FEWEST_EXAMPLES = 2
 """Of an intent, to tell how its texts differ."""
 _FEWEST_INTENTS = 4
+_LEAST_SPREAD = 0.05
+"""Of the mean over all directions: in none do intents lie on one another altogether."""
+_PARTS = 5
+"""Of the intents: each is measured in a space that was made without it, as the intent is that somebody will teach."""
 _FEWEST_TEXTS = 40
 
 _MOST_EXAMPLES = 20_000
@@ -93,7 +97,7 @@ def _with_space(nearness: Nearness, embeddings: Embeddings, columns: Columns) ->
     chosen = np.isin(columns, several)
     embeddings, members = embeddings[chosen], np.searchsorted(several, columns[chosen])
     space, groups = _space(embeddings, members, len(several))
-    margin = _least_margin(space, groups, space.whiten(embeddings), members)
+    margin = _least_margin(embeddings, members, len(several))
     return msgspec.structs.replace(nearness, space=space, catalogue=groups, least_margin=margin)
 
 
@@ -104,33 +108,57 @@ def _space(embeddings: Embeddings, members: Columns, groups: int) -> tuple[Space
     covariance, _ = ledoit_wolf(residuals, assume_centered=True)
     covariance *= len(residuals) / max(1, len(residuals) - groups)  # each mean took a degree of freedom
     variances, directions = np.linalg.eigh(covariance)
-    whitening = (directions / np.sqrt(np.maximum(variances, 1e-8))).astype(np.float32)
+    whitening = directions / np.sqrt(np.maximum(variances, 1e-8))
+    means = group(embeddings @ whitening.astype(np.float32), members, groups).means
+    between, _ = ledoit_wolf((means - means.mean(axis=0)).astype(np.float64), assume_centered=True)
+    apart, turned = np.linalg.eigh(between)
+    whitening = (whitening @ turned).astype(np.float32)
     found = group(embeddings @ whitening, members, groups)
-    centre = found.means.mean(axis=0)
-    # The means' variance has that of their examples in it.
-    spread = max(1e-3, float(((found.means - centre) ** 2).mean() - (1 / found.counts).mean()))
-    return Space(whitening=whitening, centre=centre, spread=spread), found
+    # The means' variance has that of their examples in it; where that is all of it, intents are not told apart.
+    noise = float((1 / found.counts).mean())
+    spread = np.maximum(apart - noise, max(1e-3, _LEAST_SPREAD * (float(apart.mean()) - noise))).astype(np.float32)
+    return Space(whitening=whitening, centre=found.means.mean(axis=0), spread=spread), found
 
 
-def _least_margin(space: Space, groups: Groups, whitened: Embeddings, members: Columns) -> float:
+def _least_margin(embeddings: Embeddings, members: Columns, groups: int) -> float:
     """Return the margin at which intents taught by a few examples take no more of the others' texts than tolerated.
 
-    Each intent in turn is taken out and taught anew by a few of its examples, and the examples of all others are asked.
-    Only those count that their own intent would get without it.
+    A part of the intents after another is taken out. In the space that the others make, each of the part is taught anew
+    by a few of its examples, and the examples of the rest of the part are asked. Only those count that their own intent
+    would get without it.
     """
-    likelihoods = space.likelihoods(whitened, groups)
-    rows = np.arange(len(members))
-    own = likelihoods[rows, members] = space.own_likelihoods(whitened, members, groups)
-    nowhere = space.likelihoods(whitened, space.nowhere)[:, 0]
-    right = (likelihoods.argmax(axis=1) == members) & (own >= nowhere)
-    few = _some_of_each(members, len(groups.counts))
-    taught = space.likelihoods(whitened, group(whitened[few], members[few], len(groups.counts)))
-    others = right[:, None] & (members[:, None] != np.arange(len(groups.counts)))
-    margins = (taught - own[:, None])[others]
-    return float(np.quantile(margins, 1 - _TOLERATED)) if len(margins) else math.inf
-
-
-def _some_of_each(members: Columns, groups: int) -> Columns:
-    """Return the rows of a few examples of each group."""
     chance = np.random.default_rng(0)
-    return np.concatenate([chance.permutation(np.flatnonzero(members == number))[:_TAUGHT] for number in range(groups)])
+    parts = chance.permutation(groups) % min(_PARTS, groups // 2)
+    few = np.zeros(len(members), np.bool_)
+    for number in range(groups):
+        few[chance.permutation(np.flatnonzero(members == number))[:_TAUGHT]] = True
+    margins = [_margins(embeddings, members, few, parts == part) for part in range(parts.max() + 1)]
+    everything = np.concatenate(margins)
+    return float(np.quantile(everything, 1 - _TOLERATED)) if len(everything) else math.inf
+
+
+def _margins(
+    embeddings: Embeddings, members: Columns, few: npt.NDArray[np.bool_], out: npt.NDArray[np.bool_]
+) -> Embeddings:
+    """Return how much likelier each text of some intents is to come from each other one of them, taught by a few.
+
+    Args:
+        embeddings: Shape (texts, width).
+        members: Shape (texts,): each one's intent.
+        few: Shape (texts,): which are to teach.
+        out: Shape (intents,): which intents are taken out.
+    """
+    asked = out[members]
+    known, taught = np.flatnonzero(~out), np.flatnonzero(out)
+    space, _ = _space(embeddings[~asked], np.searchsorted(known, members[~asked]), len(known))
+    whitened = space.whiten(embeddings)
+    groups = group(whitened, members, len(out))
+    texts, own_column = whitened[asked], members[asked]
+    rows = np.arange(len(texts))
+    likelihoods = space.likelihoods(texts, groups)
+    own = likelihoods[rows, own_column] = space.own_likelihoods(texts, own_column, groups)
+    right = (likelihoods.argmax(axis=1) == own_column) & (own >= space.likelihoods(texts, space.nowhere)[:, 0])
+    teachers = group(whitened[asked & few], np.searchsorted(taught, members[asked & few]), len(taught))
+    others = right[:, None] & (own_column[:, None] != taught)
+    margins: Embeddings = (space.likelihoods(texts, teachers) - own[:, None])[others]
+    return margins

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pytest
+from scipy.stats import multivariate_normal
 
 from models.catalogue import Catalogue, Intent
-from models.learning.nearness import Nearness
+from models.learning.nearness import Groups, Nearness, Space, group
 from models.learning.recollection import Recollection, Surroundings
 from models.training.nearness import fit_nearness
 from schemas.events import Lesson
@@ -53,6 +54,14 @@ CATALOGUE = Catalogue(
     name="topics",
     intents=tuple(Intent(name=f"topic{n}", examples=tuple(said(f"topic{n}", EXAMPLES))) for n in range(INTENTS)),
 )
+
+
+SPACE = Space(
+    whitening=np.eye(3, dtype=np.float32),
+    centre=np.array([0.2, 0.1, -0.3], np.float32),
+    spread=np.array([4.0, 0.5, 0.1], np.float32),
+)
+"""In which intents differ much in one direction, and hardly in another."""
 
 
 @pytest.fixture(scope="module")
@@ -116,6 +125,35 @@ def test_what_is_taught_takes_hardly_any_text_of_the_others(nearness: Nearness) 
     made = recollection(nearness, *[lesson(text, NEW) for text in said("visitor", 5)])
     others = [text for n in range(INTENTS) for text in said(f"topic{n}", 20, first=50)]
     assert intents(made, others).count(NEW) <= 1
+
+
+def test_a_text_is_as_likely_as_the_next_one_of_a_group_that_a_few_of_its_texts_tell_of() -> None:
+    """Held against the normal distribution of the next draw, of a mean that has one itself, written out."""
+    text, mean, count = np.array([[0.5, -1.0, 2.0]], np.float32), np.array([[1.0, 0.0, 2.5]], np.float32), 3
+    prior = np.array([4.0, 0.5, 0.1])
+    posterior = 1 / (1 / prior + count)
+    expected = multivariate_normal.logpdf(text[0], posterior * (SPACE.centre / prior + count * mean[0]), 1 + posterior)
+    likelihoods = SPACE.likelihoods(text, Groups(mean, np.array([count], np.float32)))
+    beside = SPACE.likelihoods(text, SPACE.nowhere)
+    nowhere = multivariate_normal.logpdf(text[0], SPACE.centre, 1 + prior)
+    assert (likelihoods - beside)[0, 0] == pytest.approx(expected - nowhere, abs=1e-4)
+
+
+def test_a_text_is_no_witness_of_where_its_own_group_lies() -> None:
+    texts = np.random.default_rng(3).standard_normal((7, 3)).astype(np.float32)
+    members = np.array([0, 0, 0, 1, 1, 1, 1])
+    own = SPACE.own_likelihoods(texts, members, group(texts, members, 2))
+    for row, member in enumerate(members):
+        others = np.flatnonzero((members == member) & (np.arange(len(texts)) != row))
+        without = Groups(texts[others].mean(axis=0)[None], np.array([len(others)], np.float32))
+        assert own[row] == pytest.approx(SPACE.likelihoods(texts[row][None], without)[0, 0], abs=1e-4)
+
+
+def test_intents_are_known_to_lie_apart_where_they_do(nearness: Nearness) -> None:
+    assert nearness.space is not None
+    assert nearness.space.spread.shape == nearness.space.centre.shape
+    # Twelve intents lie apart in eleven directions; in the others they only seem to, as if by chance.
+    assert (nearness.space.spread > 1.2 * nearness.space.spread.min()).sum() == INTENTS - 1
 
 
 def test_what_was_fitted_is_the_same_when_it_is_read_again(nearness: Nearness, tmp_path: Path) -> None:
