@@ -109,11 +109,11 @@ def _space(embeddings: Embeddings, members: Columns, groups: int) -> tuple[Space
     covariance *= len(residuals) / max(1, len(residuals) - groups)  # each mean took a degree of freedom
     variances, directions = np.linalg.eigh(covariance)
     whitening = directions / np.sqrt(np.maximum(variances, 1e-8))
-    means = group(embeddings @ whitening.astype(np.float32), members, groups).means
-    between, _ = ledoit_wolf((means - means.mean(axis=0)).astype(np.float64), assume_centered=True)
+    means = plain.means @ whitening
+    between, _ = ledoit_wolf(means - means.mean(axis=0), assume_centered=True)
     apart, turned = np.linalg.eigh(between)
     whitening = (whitening @ turned).astype(np.float32)
-    found = group(embeddings @ whitening, members, groups)
+    found = Groups(plain.means @ whitening, plain.counts)
     # The means' variance has that of their examples in it; where that is all of it, intents are not told apart.
     noise = float((1 / found.counts).mean())
     spread = np.maximum(apart - noise, max(1e-3, _LEAST_SPREAD * (float(apart.mean()) - noise))).astype(np.float32)
