@@ -44,7 +44,8 @@ is not permitted.
 That none fires where nothing is wrong, `DRILL_QUIET_SECONDS=600 pytest tests/drills/test_quiet.py` shows: the rules as
 they are, a worker that has all it may have, 20 utterances/s and 2 calls/s. In these ten minutes on 2026-11-30, on two
 cores that others kept busy besides, none fired. Three were pending for a while: `IntentstreamAbsent` until the first
-look, `IntentstreamSlowStream` and `IntentstreamCacheMisses`.
+look, `IntentstreamSlowStream` and `IntentstreamCacheMisses`. Where others keep a machine busy, answers are slow and the
+two alerts of speed are right to fire: the drill says whether they did, and fails for any other.
 
 | alert | | fires when | for |
 |---|---|---|---|
