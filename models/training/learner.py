@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from models.kept_embeddings import KeptEmbeddings
 from models.learning.material import Material
 from models.learning.reliability import disputed, reliability, vouched_for
-from models.training.relearning import Contest, compete, relearn, unlearnt
+from models.training.contest import Contest
+from models.training.relearning import compete, relearn, unlearnt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

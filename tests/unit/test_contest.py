@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.training.relearning import Contest, exceeds_by_chance, judge
+from models.training.contest import Contest, exceeds_by_chance, judge
 
 INTENTS, EACH = 10, 20
 
