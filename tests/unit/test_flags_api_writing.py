@@ -196,5 +196,5 @@ async def test_a_write_that_takes_too_long_is_no_longer_waited_for_and_more_than
     assert {status for status, _ in answers} == {503}
     said = sorted(answer["detail"].split()[0] for _, answer in answers)
     assert said == ["The", "The", "Too", "Too"]
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 20
     worker.let_go.set()
