@@ -289,6 +289,17 @@ class Metrics:
         self.head_challenge_seconds = self._gauge(
             "intentstream_head_challenge_seconds", "How long the last one took to be made and judged."
         )
+        self.network_learning = self._gauge(
+            "intentstream_network_learning", "1: it is this worker that teaches the fine-tuned network; 0: not."
+        )
+        self.network_challenges = self._counter(
+            "intentstream_network_challenges",
+            "Heads that learnt corrections, by whether they were released or why not.",
+            "code",
+        )
+        self.network_challenge_seconds = self._gauge(
+            "intentstream_network_challenge_seconds", "How long the last one took to be made and judged."
+        )
         self.candidate = self._gauge(
             "intentstream_candidate",
             "1: a release is tried here beside what serves, in its shadow or rolled out.",

@@ -170,6 +170,12 @@ class Learning(Section):
     retrain_after: int = Field(
         20, ge=1, le=100_000, description="So many new corrections bring the learner to try another head."
     )
+    fine_tune_after: int = Field(
+        100,
+        ge=0,
+        le=100_000,
+        description="So many bring it to teach the fine-tuned network, where the extra `train` is installed; 0: never.",
+    )
     traffic_texts: int = Field(
         5_000, ge=0, le=100_000, description="The latest utterances that it learns from, too, without a label; 0: none."
     )

@@ -29,6 +29,7 @@ from health.routes import health_routes
 from models.catalogue import default_catalogue_path, load_catalogue
 from models.classifier import Classifier
 from models.installer import ReleaseInstaller
+from models.release import DISTILBERT
 from models.served_releases import ServedReleases
 from models.serving import Serving
 from models.threads import DaemonThread
@@ -282,6 +283,7 @@ class Worker:
             flags=lambda: self._flags.snapshot,
             wait_for_flags=self._flags.wait_until_caught_up,
             tried=lambda: self._releases.tried,
+            network=lambda: self._releases.serving.get(DISTILBERT),
             announce=self._flags.announce,
             keys=self._keys,
             observer=self._observer,

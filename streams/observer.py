@@ -200,6 +200,15 @@ class StreamObserver:
         self._metrics.head_challenges.labels(code).inc()
         self._metrics.head_challenge_seconds.set(seconds)
 
+    def network_learning(self, *, active: bool) -> None:
+        """Show whether it is this worker that teaches the fine-tuned network."""
+        self._metrics.network_learning.set(active)
+
+    def network_challenged(self, code: str, seconds: float) -> None:
+        """Count a taught network by what came of it, and how long that took."""
+        self._metrics.network_challenges.labels(code).inc()
+        self._metrics.network_challenge_seconds.set(seconds)
+
     def candidate_ready(self, stage: str | None) -> None:
         """Show whether a release is tried here, and how."""
         for each in ("shadow", "rollout"):

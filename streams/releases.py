@@ -86,6 +86,12 @@ class Releases(Service):
         """Return what is tried, or was until something else came to serve and nobody has noted it. From any thread."""
         return self._tried
 
+    @property
+    def serving(self) -> Mapping[str, ModelRelease]:
+        """Return what is to serve, by model; nothing before the log has been read to its end. From any thread."""
+        told = self._told
+        return {} if told is None else told.serving
+
     async def on_start(self) -> None:
         """Begin to follow; what served last serves until the log's end is reached."""
         self._running = asyncio.create_task(self._side.run(self._installer.run()), name="install-releases")

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from models.catalogue import Catalogue, Intent
 from models.learning.lessons import lesson_key
+from models.learning.reliability import disputed, reliability, vouched_for
 from models.text import normalise
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
+    from models.learning.lessons import Lessons
     from schemas.events import Lesson
 
 
@@ -85,6 +87,39 @@ class Material(NamedTuple):
             self.disputed,
             tuple(text for text in self.traffic if normalise(text) not in held_out),
         )
+
+
+def gather(catalogue: Catalogue, lessons: Lessons, traffic: Sequence[str]) -> Material:
+    """Return what there is to learn now.
+
+    Args:
+        catalogue: As its owner wrote it.
+        lessons: All of them; those count that somebody reliable speaks for.
+        traffic: What was said lately, as it was said.
+    """
+    known = learnable(catalogue, lessons)
+    everyone = lessons.by_key.values()
+    doubtful = disputed(everyone, reliability(everyone)).difference(lesson.text for lesson in known)
+    return Material(catalogue, known, doubtful, tuple(traffic))
+
+
+def learnable(catalogue: Catalogue, lessons: Lessons) -> tuple[Lesson, ...]:
+    """Return the lessons that a model of a catalogue is to learn, the one changed longest ago first."""
+    labels = {*catalogue.labels, None}
+    everyone = lessons.by_key.values()
+    vouched = vouched_for(everyone, reliability(everyone))
+    return tuple(lesson for lesson in vouched if lesson.intent in labels)
+
+
+def forgotten(lessons: Lessons, texts: Collection[str], *, most: int) -> int:
+    """Return how many lessons that a model has learnt are gone, and not to make room.
+
+    Args:
+        lessons: All there are.
+        texts: The keys of those that it has learnt.
+        most: So many texts are remembered; where there are so many, what is missing made room for others.
+    """
+    return 0 if len(lessons) >= most else len(set(texts) - lessons.by_key.keys())
 
 
 def _joined(examples: Sequence[str], said: Sequence[str], overruled: Collection[str]) -> tuple[str, ...]:

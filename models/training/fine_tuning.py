@@ -64,6 +64,7 @@ class FineTuning:
         recipe: Recipe,
         *,
         epochs: int | None = None,
+        fits_head: bool = True,
         seed: int,
         device: Device,
         folder: Path,
@@ -78,6 +79,7 @@ class FineTuning:
             validation: What tells the best epoch; None: the last one is taken for it.
             recipe: How.
             epochs: After how many to end; the learning rates are of the recipe's all the same. None: after those.
+            fits_head: Whether to fit the head before the first step; one that was trained with the network stays.
             seed: Of the batches' order and of dropout.
             device: Where it runs.
             folder: Holds the checkpoint of this and no other training.
@@ -88,6 +90,7 @@ class FineTuning:
         # Words that training shows would move away from those that it does not. And they are half of all weights.
         network.distilbert.embeddings.word_embeddings.weight.requires_grad_(requires_grad=False)
         self._train, self._validation = train, validation
+        self._fits_head = fits_head
         self._recipe, self._seed, self._device = recipe, seed, device
         self._folder, self._observe, self._clock = folder, observe, clock
         self._per_epoch = recipe.steps_per_epoch(len(train.tokens))
@@ -125,9 +128,10 @@ class FineTuning:
         )
 
     def _begin(self, progress: Progress) -> Tensors:
-        """Fit the head, and return what there is before the first step."""
-        features = first_tokens(self._network, self._train.tokens, self._device)
-        warm_head(self._network, features, self._train.truth, label_smoothing=self._recipe.label_smoothing)
+        """Fit the head if it is new, and return what there is before the first step."""
+        if self._fits_head:
+            features = first_tokens(self._network, self._train.tokens, self._device)
+            warm_head(self._network, features, self._train.truth, label_smoothing=self._recipe.label_smoothing)
         self._average = Average(self._network, window_steps=self._recipe.averaged_share * self._steps)
         return self._judge(0, progress, {})
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from models.kept_embeddings import KeptEmbeddings
-from models.learning.material import Material
-from models.learning.reliability import disputed, reliability, vouched_for
+from models.learning.material import Material, forgotten, gather, learnable
 from models.training.contest import Contest
 from models.training.relearning import compete, relearn, unlearnt
 
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
     from models.encoder import Encoder
     from models.learning.lessons import Lessons
     from models.zero_shot import ZeroShotModel
-    from schemas.events import Lesson
 
 
 class Attempt(NamedTuple):
@@ -74,16 +72,12 @@ class HeadLearner:
         """Return whether there are enough corrections that no attempt has seen, or something is to be forgotten."""
         return (
             bool(self._forgotten(lessons))
-            or sum(lesson.revision > self._tried for lesson in self._known(lessons)) >= self._after
+            or sum(lesson.revision > self._tried for lesson in learnable(self._catalogue, lessons)) >= self._after
         )
 
     def forgets(self, lessons: Lessons) -> bool:
         """Return whether what serves has learnt something that was forgotten since."""
         return bool(self._forgotten(lessons))
-
-    def lacks(self, lessons: Lessons, texts: frozenset[str]) -> int:
-        """Return how many lessons that a head has learnt, by their keys, are gone, and not to make room."""
-        return 0 if len(lessons) >= self._most else len(texts - lessons.by_key.keys())
 
     def attempt(
         self, lessons: Lessons, traffic: Sequence[str], *, goes_on: Callable[[], bool] = lambda: True
@@ -100,13 +94,9 @@ class HeadLearner:
         Returns:
             None where it was given up.
         """
-        known = self._known(lessons)
-        learnt = {lesson.text for lesson in known}
-        everyone = lessons.by_key.values()
-        doubtful = disputed(everyone, reliability(everyone)).difference(learnt)
-        challenger = self._challenger = Material(self._catalogue, known, doubtful, tuple(traffic))
-        if forgotten := self._forgotten(lessons):
-            return self._without(forgotten, challenger, lessons)
+        challenger = self._challenger = gather(self._catalogue, lessons, traffic)
+        if gone := self._forgotten(lessons):
+            return self._without(gone, challenger, lessons)
         contest = compete(self._champion or self._recalled(challenger), challenger, self._encoder, goes_on=goes_on)
         if contest is None:
             return None
@@ -130,16 +120,16 @@ class HeadLearner:
 
     def _forgotten(self, lessons: Lessons) -> int:
         """Return how many lessons that the champion has learnt are gone, and not to make room."""
-        return self.lacks(lessons, self._texts)
+        return forgotten(lessons, self._texts, most=self._most)
 
-    def _without(self, forgotten: int, material: Material, lessons: Lessons) -> Attempt:
+    def _without(self, gone: int, material: Material, lessons: Lessons) -> Attempt:
         """Make a head of what is left; should that be no good one, of the catalogue alone."""
         model = relearn(material, self._encoder)
         if unlearnt(model, material, self._encoder):
             material, model = Material(self._catalogue), self.untaught()
         self._challenger, self._tried = material, max(self._tried, lessons.revision)
         self._texts, self._champion = frozenset(material.keys), material
-        reason = f"{forgotten} of the texts that it had learnt were forgotten; made anew of what is left."
+        reason = f"{gone} of the texts that it had learnt were forgotten; made anew of what is left."
         contest = Contest("forgotten", reason, texts=0, champion=0, challenger=0, p_value=1.0)
         return Attempt(contest, material, model)
 
@@ -147,10 +137,3 @@ class HeadLearner:
         """Return what the champion may be made of; what was said lately stands for what it heard."""
         learnt = tuple(lesson for lesson in challenger.lessons if lesson.revision <= self._learnt)
         return challenger._replace(lessons=learnt, traffic=challenger.traffic if self._learnt else ())
-
-    def _known(self, lessons: Lessons) -> tuple[Lesson, ...]:
-        """Return the lessons that a head of this catalogue is to learn, in the order of their keys' first."""
-        labels = {*self._catalogue.labels, None}
-        everyone = lessons.by_key.values()
-        vouched = vouched_for(everyone, reliability(everyone))
-        return tuple(lesson for lesson in vouched if lesson.intent in labels)

@@ -67,6 +67,24 @@ def base_network(base: str, labels: tuple[str, ...], *, seed: int, folder: Path)
     return _from_minilm(settings) if base == MINILM else _from_hub(base, settings, folder)
 
 
+def trained_network(folder: Path) -> torch.nn.Module:
+    """Return the classifier of a release, head and all.
+
+    Raises:
+        UnavailableError: torch is not there, or the release holds no weights that can be trained.
+    """
+    require_torch("Training", "train")
+    from transformers import DistilBertForSequenceClassification  # noqa: PLC0415 - an optional extra
+    from transformers.utils import logging  # noqa: PLC0415 - likewise
+
+    logging.disable_progress_bar()
+    try:
+        network = DistilBertForSequenceClassification.from_pretrained(folder, use_safetensors=True)
+    except OSError as error:
+        raise UnavailableError(f"The release in {folder} holds no weights that can be trained: {error}") from error
+    return cast("torch.nn.Module", network)
+
+
 def _from_minilm(settings: dict[str, Any]) -> Base:
     folder = weights_folder()
     shape = msgspec.json.decode((folder / CONFIG_FILE).read_bytes(), type=Shape)

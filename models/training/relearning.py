@@ -46,7 +46,7 @@ def unlearnt(model: ZeroShotModel, material: Material, encoder: Encoder) -> list
 
     Held-out texts of an intent with a few examples are too few to show that it collapsed; those learnt are not.
     """
-    examples = _labelled(material)
+    examples = labelled(material)
     plain = make_zero_shot(material.taught, encoder)
     knew, knows = (each.predict(examples.texts).argmax(axis=1) == examples.truth for each in (plain, model))
     had, has = (np.bincount(examples.truth, weights=right) for right in (knew, knows & knew))
@@ -68,7 +68,7 @@ def compete(
     Returns:
         None where it was given up.
     """
-    asked = _labelled(challenger)
+    asked = labelled(challenger)
     learnt = {(lesson.text, lesson.intent) for lesson in champion.lessons}
     fresh = {lesson.text for lesson in challenger.lessons if (lesson.text, lesson.intent) not in learnt}
     new = np.array([text in fresh for text in asked.texts], np.bool_)
@@ -91,7 +91,7 @@ def compete(
     return hold(answers[0, dealt], answers[1, dealt], asked.truth[dealt], new[dealt], labels=labels)
 
 
-def _labelled(material: Material) -> Examples:
+def labelled(material: Material) -> Examples:
     """Return every text that has a label, once."""
     catalogue = material.taught
     columns: dict[str, int] = {}

@@ -63,7 +63,7 @@ _FEWEST_TEXTS = 2
 _TEMPERATURES = (0.01, 100.0)
 
 
-class _Guess(NamedTuple):
+class Guess(NamedTuple):
     """What unlabelled texts are taken for."""
 
     columns: npt.NDArray[np.intp]
@@ -99,8 +99,7 @@ def refine(
     before = softmax(model.logits(texts, traffic), model.head.temperature)
     sure = float(before.max(axis=1).mean())
     if any(intent.examples for intent in catalogue.intents):
-        alone = evened(np.log(np.maximum(before[:, :-1], 1e-12)))
-        guess = _guess_of(spread(known, examples.truth, traffic, alone))
+        guess = take_for(known, examples.truth, traffic, before)
         learnt, weight = np.ones(len(texts), np.bool_), _EXAMPLE_WEIGHT
     else:
         guess = _guess_of(cluster(known, examples.truth, traffic, intents))
@@ -127,6 +126,18 @@ def refine(
     asked = [text for text, held_out in zip(texts, out, strict=True) if held_out]
     temperature = _temperature_for(student(learnt & ~out, 1.0).logits(asked, traffic[out]), sure)
     return student(learnt, temperature)
+
+
+def take_for(known: Embeddings, truth: npt.NDArray[np.intp], traffic: Embeddings, alone: Probabilities) -> Guess:
+    """Return what each text is taken for by what a model says of it alone, and by its neighbours.
+
+    Args:
+        known: Embeddings of texts whose intent is known.
+        truth: Whose each is; one that is no intent's says nothing.
+        traffic: Embeddings of the unlabelled texts.
+        alone: What the model says of those, shape (texts, classes); the last class is out of scope, and not heard.
+    """
+    return _guess_of(spread(known, truth, traffic, evened(np.log(np.maximum(alone[:, :-1], 1e-12)))))
 
 
 def cluster(names: Embeddings, truth: npt.NDArray[np.intp], traffic: Embeddings, intents: int) -> Probabilities:
@@ -209,11 +220,11 @@ def evened(logits: npt.NDArray[np.float32]) -> Probabilities:
     return evened_rows
 
 
-def _guess_of(belonging: Probabilities) -> _Guess:
-    return _Guess(belonging.argmax(axis=1), belonging.max(axis=1))
+def _guess_of(belonging: Probabilities) -> Guess:
+    return Guess(belonging.argmax(axis=1), belonging.max(axis=1))
 
 
-def _surest(guess: _Guess, intents: int) -> npt.NDArray[np.bool_]:
+def _surest(guess: Guess, intents: int) -> npt.NDArray[np.bool_]:
     """Choose the surest of each intent's texts, so that none is crowded out by those that are told apart easily."""
     chosen = np.zeros(len(guess.columns), np.bool_)
     for column in range(intents):

@@ -70,21 +70,23 @@ class Withdrawal(Event, frozen=True, kw_only=True):
 
 
 class Challenge(Event, frozen=True, kw_only=True):
-    """What came of another head for the tier `zero_shot`, on `intents.corrections-audit.v1`: released, or why not."""
+    """What came of a model that corrections taught, on `intents.corrections-audit.v1`: released, or why not."""
 
+    model: Annotated[
+        Literal["zero_shot", "distilbert"],
+        Meta(description="Of the tier `zero_shot`, or the fine-tuned one."),
+    ] = "zero_shot"
     code: Annotated[
         str, Meta(description="`better`, `forgotten`, `no_better`, `worse_elsewhere` or `intent_collapses`.")
     ]
     reason: Annotated[str, Meta(description="The reason for a person.")]
-    release: Annotated[
-        str | None, Meta(description="Of `zero_shot`, if one was made: promoted, or to be tried first.")
-    ] = None
+    release: Annotated[str | None, Meta(description="If one was made: promoted, or to be tried first.")] = None
     catalogue: Annotated[str, Meta(description="Digest of the catalogue that it learnt.")]
     lessons: Annotated[int, Meta(ge=0, description="The revision of the corrections' log that it has learnt.")]
     corrections: Annotated[int, Meta(ge=0, description="How many corrections it has learnt.")]
     traffic: Annotated[int, Meta(ge=0, description="How many utterances without a label it has learnt from, too.")]
     texts: Annotated[int, Meta(ge=0, description="How many held-out texts it was judged by.")]
-    champion: Annotated[int, Meta(ge=0, description="How many of them the head that served had right.")]
+    champion: Annotated[int, Meta(ge=0, description="How many of them what served had right.")]
     challenger: Annotated[int, Meta(ge=0, description="How many of them it had right.")]
     p_value: Annotated[
         float, Meta(ge=0, le=1, description="How likely as good a one is by chance, if neither is better.")

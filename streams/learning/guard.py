@@ -37,7 +37,12 @@ def is_learning(flags: Snapshot) -> bool:
 
     Where it is on for some, they are who is answered as people corrected, and what is learnt must be there.
     """
-    answer, change = flags.evaluate(FLAG, Context()), flags.changes.get(FLAG)
+    return may_be_on(flags, FLAG)
+
+
+def may_be_on(flags: Snapshot, name: str) -> bool:
+    """Return whether a flag is on for somebody, as far as can be told without knowing who there is."""
+    answer, change = flags.evaluate(name, Context()), flags.changes.get(name)
     if answer.value is True or answer.reason is Reason.ERROR:  # a percentage, and nobody is named whom it could include
         return True
     by_rule = change is not None and bool(change.rules) and answer.origin is not Origin.ENVIRONMENT

@@ -20,11 +20,12 @@ from models.learning.lessons import Lessons
 from models.release import ZERO_SHOT, DamagedReleaseError
 from models.store import InvalidLocationError, StoreUnavailableError, fetch_file, push_release
 from models.zero_shot_release import MADE_FOR_FILE, MadeFor, check_made_for, make_zero_shot_release
-from schemas.errors import InvalidEventError, UnavailableError
+from schemas.errors import UnavailableError
 from schemas.events import Challenge, TrialVerdict
 from streams.fleet.duty import DutyObserver, DutyThread
 from streams.learning.guard import is_learning
-from streams.learning.lesson_log import read_lesson
+from streams.learning.lesson_log import follow_lessons
+from streams.learning.tried import Tried
 from streams.privacy.parts import opening
 from streams.release_log import TrialError
 from streams.results import timestamp
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
     from models.learning.material import Material
     from models.training.learner import Attempt, HeadLearner
     from models.zero_shot import ZeroShotModel
-    from schemas.cloudevents import OpenText
     from schemas.events import ModelRelease
     from streams.fleet.duty import Term
     from streams.fleet.election import Election
@@ -102,6 +102,7 @@ class HeadLearning:
         worker_id: Who we are.
         observer: Who counts.
         keys: Open what is sealed.
+        most_texts: So many texts are remembered.
     """
 
     def __init__(
@@ -122,6 +123,7 @@ class HeadLearning:
         worker_id: str,
         observer: LearnerObserver,
         keys: PersonKeys | None = None,
+        most_texts: int,
     ) -> None:
         self._keys = keys
         self._new_reader = new_reader
@@ -131,13 +133,13 @@ class HeadLearning:
         self._acts = acts
         self._tried_now = tried
         self._at_once = at_once
-        self._taught: tuple[str, frozenset[str]] = ("", frozenset())
         self._store = store
         self._record = record
         self._flags = flags
         self._worker_id = worker_id
         self._observer = observer
         self._made: tuple[int, Material] | None = None
+        self._watch = Tried(ZERO_SHOT, _texts_of, acts=acts, record=record, by=BY, worker_id=worker_id, most=most_texts)
         self._thread = DutyThread(
             "learner", self, new_election=new_election, wait_for_flags=wait_for_flags, observer=observer
         )
@@ -166,7 +168,7 @@ class HeadLearning:
             taught: Pupil | None = None
             self._observer.head_learning(active=True)
             while term.lasts(_LOOK_SECONDS):
-                place = _follow(log, lessons, place, opening(self._keys))
+                place = follow_lessons(log, lessons, place, opening(self._keys))
                 pupil = self._pupil()
                 if pupil is None or not (len(lessons) or pupil.texts):
                     continue  # to learn and to forget there is nothing; a learner begins by importing for seconds
@@ -174,7 +176,7 @@ class HeadLearning:
                     learner, taught = self._new_learner(pupil, self._tried(pupil), self._material_of(pupil)), pupil
                 tried = self._tried_now()
                 if tried is not None:
-                    self._see_that_it_may_stay(tried, learner, lessons)
+                    self._watch.see_that_it_may_stay(tried, lessons)
                 # One at a time; what serves and knows what was forgotten does not wait for what is tried.
                 if learner.forgets(lessons) or (tried is None and learner.is_due(lessons)):
                     self._attempt(learner, pupil, lessons, term)
@@ -184,31 +186,6 @@ class HeadLearning:
     def rest(self) -> None:
         """Show that it is not this worker that retrains."""
         self._observer.head_learning(active=False)
-
-    def _see_that_it_may_stay(self, tried: ModelRelease, learner: HeadLearner, lessons: Lessons) -> None:
-        """Withdraw a head that is tried and has learnt what was forgotten since."""
-        if tried.name != ZERO_SHOT:
-            return
-        if self._taught[0] != tried.sha256:
-            self._taught = tried.sha256, _texts_of(tried)
-        forgotten = learner.lacks(lessons, self._taught[1])
-        if not forgotten:
-            return
-        current = self._acts.read().trial
-        if current is not None and current.release == tried.release:
-            reason = f"{forgotten} of the texts that it has learnt were forgotten."
-            self._acts.withdraw(ZERO_SHOT, tried.release, by=BY, reason=reason)
-            self._record(
-                TrialVerdict(
-                    model=ZERO_SHOT,
-                    release=tried.release,
-                    stage="rollout" if tried.trial is not None and tried.trial.stage == "rollout" else "shadow",
-                    code="forgotten",
-                    reason=reason,
-                    judged_by=self._worker_id,
-                    judged_at=timestamp(time.time()),
-                )
-            )
 
     def _material_of(self, pupil: Pupil) -> Material | None:
         """Return what the head that serves is made of, if it was made here."""
@@ -336,14 +313,3 @@ def _texts_of(record: ModelRelease) -> frozenset[str]:
         return frozenset(msgspec.json.decode(content, type=MadeFor).texts)
     except (DamagedReleaseError, InvalidLocationError, msgspec.DecodeError):
         return frozenset()  # no worker can try it either
-
-
-def _follow(log: LogReader, lessons: Lessons, place: int, open_text: OpenText | None) -> int:
-    """Apply what is new, and return where the log ends."""
-    low, end = log.bounds()
-    for record in log.messages(max(low, place), end):
-        try:
-            lessons.apply(*read_lesson(record.key(), record.value(), open_text))
-        except InvalidEventError as fault:
-            _log.warning("lesson_refused", offset=record.offset(), code=fault.code)
-    return max(place, end)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from confluent_kafka import Consumer, Message
     from confluent_kafka.admin import AdminClient
 
+    from flags.log_reader import LogReader
     from schemas.cloudevents import OpenText
     from streams.privacy.person_keys import PersonKeys
 
@@ -53,6 +54,24 @@ def read_lesson(
     if lesson is not None and name != lesson_key(lesson.text):
         raise InvalidEventError("wrong_key", "The record's key is not that of its text.")
     return name, lesson
+
+
+def follow_lessons(log: LogReader, lessons: Lessons, place: int, open_text: OpenText | None) -> int:
+    """Apply what is new, and return where the log ends.
+
+    Args:
+        log: Reads it.
+        lessons: What was read so far.
+        place: Up to where that is.
+        open_text: Opens what is sealed.
+    """
+    low, end = log.bounds()
+    for record in log.messages(max(low, place), end):
+        try:
+            lessons.apply(*read_lesson(record.key(), record.value(), open_text))
+        except InvalidEventError as fault:
+            _log.warning("lesson_refused", offset=record.offset(), code=fault.code)
+    return max(place, end)
 
 
 class Learner(Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import Consumer, Producer
@@ -29,6 +30,7 @@ from streams.learning.feedback_route import FeedbackRoute
 from streams.learning.guard import GuardRunner
 from streams.learning.learner import HeadLearning, Pupil
 from streams.learning.lesson_log import LessonFollower
+from streams.learning.network_learning import NetworkLearning
 from streams.learning.traffic import read_traffic
 from streams.release_acts import ReleaseActs
 from streams.topics import CORRECTIONS
@@ -42,8 +44,10 @@ if TYPE_CHECKING:
     from models.learning.lessons import Lessons
     from models.learning.material import Material
     from models.serving import Serving
+    from models.training.assignment import Assignment
+    from models.training.contest import Contest
     from models.training.learner import HeadLearner
-    from schemas.events import ModelRelease
+    from schemas.events import Challenge, ModelRelease, TrialVerdict
     from schemas.settings import Settings
     from streams.observer import StreamObserver
     from streams.privacy.person_keys import PersonKeys
@@ -65,6 +69,7 @@ class LearningParts(Service):
         flags: Returns the flags as they stand.
         wait_for_flags: Returns whether they have been read to their end, waiting so many seconds for that at most.
         tried: Returns the release that is tried beside what serves, as followed here.
+        network: Returns the fine-tuned network that was announced to serve, likewise.
         announce: Called when other lessons decide; must not block.
         keys: Open and seal texts; None: all are plain.
         observer: Counts.
@@ -84,6 +89,7 @@ class LearningParts(Service):
         flags: Callable[[], Snapshot],
         wait_for_flags: Callable[[float], bool],
         tried: Callable[[], ModelRelease | None],
+        network: Callable[[], ModelRelease | None],
         announce: Callable[[], None],
         keys: PersonKeys | None,
         observer: StreamObserver,
@@ -111,32 +117,49 @@ class LearningParts(Service):
             keys=keys,
         )
         self._guard = GuardRunner(
-            new_election=lambda: Election(
-                lambda: Consumer(election_consumer_config(settings, "guard")), CORRECTIONS, "guard"
-            ),
+            new_election=partial(self._new_election, "guard"),
             new_desk=self._new_desk,
             flags=flags,
             wait_for_flags=wait_for_flags,
             observer=observer,
         )
+        at_once = settings.learning.release_by == "at_once"
+        store = settings.models.store or str((settings.state_folder / "releases").resolve())
         self._learner = HeadLearning(
-            new_election=lambda: Election(
-                lambda: Consumer(election_consumer_config(settings, "learner")), CORRECTIONS, "learner"
-            ),
-            new_reader=lambda: Consumer(reader_config(client_config(settings))),
+            new_election=partial(self._new_election, "learner"),
+            new_reader=self._new_reader,
             pupil=self._pupil,
             new_learner=self._new_learner,
-            traffic=lambda: read_traffic(
-                lambda: Consumer(evidence_consumer_config(settings)),
-                texts=settings.learning.traffic_texts,
-                max_text_characters=settings.intake.max_text_characters,
-                keys=keys,
-            ),
+            traffic=self._traffic,
             acts=ReleaseActs(settings),
             tried=tried,
-            at_once=settings.learning.release_by == "at_once",
-            store=settings.models.store or str((settings.state_folder / "releases").resolve()),
-            record=lambda event: write_to_audit(Producer(producer_config(settings)), event),
+            at_once=at_once,
+            store=store,
+            record=self._record,
+            flags=flags,
+            wait_for_flags=wait_for_flags,
+            worker_id=settings.worker.id,
+            observer=observer,
+            keys=keys,
+            most_texts=settings.learning.max_texts,
+        )
+        self._network_learner = NetworkLearning(
+            new_election=partial(self._new_election, "network-learner"),
+            new_reader=self._new_reader,
+            pupil=self._pupil,
+            serving=network,
+            tried=tried,
+            traffic=self._traffic,
+            attempt=_attempt_apart,
+            acts=ReleaseActs(settings),
+            at_once=at_once,
+            store=store,
+            fetched=settings.state_folder / "teaching",
+            max_bytes=settings.models.max_release_bytes,
+            after=settings.learning.fine_tune_after,
+            most_texts=settings.learning.max_texts,
+            threads=settings.models.threads,
+            record=self._record,
             flags=flags,
             wait_for_flags=wait_for_flags,
             worker_id=settings.worker.id,
@@ -155,15 +178,35 @@ class LearningParts(Service):
         self._follower.start()
         self._guard.start()
         self._learner.start()
+        self._network_learner.start()
 
     async def on_stop(self) -> None:
         """Let others guard and learn at once; what was learnt goes on answering."""
+        await asyncio.to_thread(self._network_learner.stop)
         await asyncio.to_thread(self._learner.stop)
         await asyncio.to_thread(self._guard.stop)
         await asyncio.to_thread(self._follower.stop)
         self.corrector.close()
 
-    # On the learner's thread.
+    def _new_election(self, duty: str) -> Election:
+        return Election(lambda: Consumer(election_consumer_config(self._settings, duty)), CORRECTIONS, duty)
+
+    def _new_reader(self) -> Consumer:
+        return Consumer(reader_config(client_config(self._settings)))
+
+    def _record(self, event: Challenge | TrialVerdict) -> None:
+        write_to_audit(Producer(producer_config(self._settings)), event)
+
+    # On the learners' threads.
+
+    def _traffic(self) -> list[str]:
+        """Return what was said lately."""
+        return read_traffic(
+            lambda: Consumer(evidence_consumer_config(self._settings)),
+            texts=self._settings.learning.traffic_texts,
+            max_text_characters=self._settings.intake.max_text_characters,
+            keys=self._keys,
+        )
 
     def _pupil(self) -> Pupil | None:
         """Return what serves; None where it has no head, and until it has what tells distances, which comes last."""
@@ -202,7 +245,7 @@ class LearningParts(Service):
                 observer=self._observer,
             ),
             new_consumer=lambda: Consumer(guard_consumer_config(settings)),
-            new_reader=lambda: Consumer(reader_config(client_config(settings))),
+            new_reader=self._new_reader,
             new_judge=self._new_judge,
             labels=lambda: self._serving.current.labels,
             candidates=self._candidates,
@@ -222,3 +265,9 @@ class LearningParts(Service):
     def _candidates(self, texts: Sequence[str]) -> list[Collection[str | None]]:
         """Return what the classifier thinks of each text, whatever people said of it."""
         return self._side.wait_for(candidates_of(self._serving, texts), _CANDIDATES_SECONDS)
+
+
+def _attempt_apart(assignment: Assignment, goes_on: Callable[[], bool]) -> Contest | None:
+    from models.training.apart import attempt_apart  # noqa: PLC0415 - imports SciPy
+
+    return attempt_apart(assignment, goes_on=goes_on)

@@ -1,0 +1,38 @@
+"""What one attempt at teaching a network learns from: plain content, which can be handed to another process."""
+
+from __future__ import annotations
+
+import msgspec
+
+from models.taught_network import Taught  # noqa: TC001 - msgspec reads it from here
+
+Said = tuple[str, int]
+"""A text, normalised, and the column of what it means: the place of its intent in the catalogue, or one more."""
+
+
+class Assignment(msgspec.Struct, frozen=True, kw_only=True):
+    """What one attempt learns, and where everything lies.
+
+    Attributes:
+        owner: Folder of the release that the network's owner made: where training begins.
+        champion: Folder of the release that serves; the owner's, or one that was taught.
+        out: Where the taught release is to lie.
+        labels: The catalogue's intents, in its order.
+        known: What the catalogue says, and the corrections that the champion has learnt.
+        new: The corrections that it has not.
+        guessed: What was said lately, each text with what it is taken for.
+        taught: What the release is to say of itself.
+        seed: Of all that chance decides.
+        threads: Of torch, on a processor.
+    """
+
+    owner: str
+    champion: str
+    out: str
+    labels: tuple[str, ...]
+    known: tuple[Said, ...]
+    new: tuple[Said, ...]
+    guessed: tuple[Said, ...]
+    taught: Taught
+    seed: int
+    threads: int
