@@ -25,6 +25,11 @@ CATALOGUE: Final = "catalogue"
 ZERO_SHOT: Final = "zero_shot"
 """What a release may be of: a fine-tuned tier, the intents themselves, or what corrections taught the other tier."""
 
+DISAGREEMENT = "disagreement"
+"""The metric of a release: on which share of the held-out texts its contest saw it and the champion differ."""
+FALL = "share_left."
+"""What its metrics begin with that say, of an intent, which share the contest saw left of what it gets."""
+
 _PLAIN_FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}\.(json|onnx|safetensors|txt|yaml)")
 """Beside the manifest and nowhere else; of kinds that are read, not run. Nothing pickled has such a name."""
 

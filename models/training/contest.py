@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from scipy.stats import binomtest
 
+from models.release import DISAGREEMENT, FALL
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -57,6 +59,19 @@ class Contest(NamedTuple):
     def promoted(self) -> bool:
         """Return whether the challenger is to serve."""
         return self.code == "better"
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Return what the release of the challenger is to say of it; where nothing was asked, nothing."""
+        if not self.texts:
+            return {}
+        return {
+            "test_held_out_accuracy": self.challenger / self.texts,
+            "champion_held_out_accuracy": self.champion / self.texts,
+            "p_value": self.p_value,
+            DISAGREEMENT: self.different / self.texts,
+            **{f"{FALL}{intent}": left for intent, left in self.falls.items()},
+        }
 
 
 def hold(

@@ -96,11 +96,7 @@ class Further:
             base=self._task.taught.owner,
             recipe={name: float(value) for name, value in msgspec.structs.asdict(self._recipe).items()},
             seed=self._task.seed,
-            metrics={
-                "test_held_out_accuracy": contest.challenger / contest.texts,
-                "champion_held_out_accuracy": contest.champion / contest.texts,
-                "p_value": contest.p_value,
-            },
+            metrics=contest.metrics,
         )
 
     def _train(self, labelled: Sequence[Said], folder: Path) -> None:

@@ -30,7 +30,6 @@ from streams.privacy.parts import opening
 from streams.release_log import TrialError
 from streams.results import timestamp
 from streams.topics import CORRECTIONS
-from streams.trials.decision import DISAGREEMENT, FALL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -253,17 +252,6 @@ class HeadLearning:
             traffic=challenge.traffic,
             texts=tuple(attempt.material.keys),
         )
-        metrics = (
-            {}
-            if not challenge.texts
-            else {
-                "test_held_out_accuracy": challenge.challenger / challenge.texts,
-                "champion_held_out_accuracy": challenge.champion / challenge.texts,
-                "p_value": challenge.p_value,
-                DISAGREEMENT: attempt.contest.different / challenge.texts,
-                **{f"{FALL}{intent}": left for intent, left in attempt.contest.falls.items()},
-            }
-        )
         while term.lasts():
             try:
                 if not pupil.learnt and not self._goes_back(pupil):
@@ -272,7 +260,7 @@ class HeadLearning:
                     self._acts.promote(
                         ZERO_SHOT, self._push(learner.untaught(), untaught, {}, reason), by=BY, reason=reason
                     )
-                release = self._push(attempt.model, made_for, metrics, challenge.reason)
+                release = self._push(attempt.model, made_for, attempt.contest.metrics, challenge.reason)
                 begin = self._acts.promote if self._at_once or challenge.code == "forgotten" else self._acts.shadow
                 begin(ZERO_SHOT, release, by=BY, reason=challenge.reason)
                 return msgspec.structs.replace(challenge, release=release)

@@ -19,11 +19,6 @@ if TYPE_CHECKING:
 
     from streams.trials.evidence import Seen
 
-DISAGREEMENT = "disagreement"
-"""The metric of a release: on which share of the held-out texts its contest saw the two differ."""
-FALL = "share_left."
-"""What its metrics begin with that say, of an intent, which share the contest saw left of what it gets."""
-
 _ALPHA = 0.05
 _CHECKS = 5
 _TOLERATED_FAILURES = 0.01

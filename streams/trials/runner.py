@@ -15,6 +15,7 @@ import structlog
 from flags.acts import Author, latest, rfc3339
 from flags.edits import Edit
 from flags.rollouts.acts import UNDER_WAY, start
+from models.release import DISAGREEMENT, FALL
 from schemas.errors import IntentStreamError, UnavailableError, UnknownFlagError
 from schemas.events import TrialVerdict
 from streams.fleet.duty import DutyObserver, DutyThread
@@ -22,7 +23,7 @@ from streams.learning.guard import is_learning
 from streams.learning.learner import BY as LEARNER
 from streams.results import timestamp
 from streams.rollouts import utc_now
-from streams.trials.decision import DISAGREEMENT, FALL, Act, Limits, Step, decide, tolerated_differences
+from streams.trials.decision import Act, Limits, Step, decide, tolerated_differences
 from streams.trials.evidence import Seen
 from streams.trials.flag import flag_of, is_candidates_flag, plan_of
 
