@@ -1,0 +1,98 @@
+"""What a network is to learn: what is known, what is new, and what was said, taken for what its champion says."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from models.catalogue import Catalogue, Intent
+from models.encoder import Encoder
+from models.learning.lessons import lesson_key
+from models.learning.material import Material
+from models.training.apart import attempt_apart
+from models.training.assigning import Folders, assign
+from schemas.errors import UnavailableError
+from schemas.events import Lesson
+from tests.kit.word_release import write_release
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    import numpy.typing as npt
+
+    from models.training.assignment import Assignment
+
+CATALOGUE = Catalogue(
+    name="shop",
+    intents=tuple(
+        Intent(name=name, description="", examples=(f"{name} one", f"{name} two"), patterns=())
+        for name in ("hello", "refund")
+    ),
+    out_of_scope=("a riddle",),
+)
+TRAFFIC = ("hello there", "hello you", "a refund for me", "refund it", "Corrected since")
+
+
+class Letters(Encoder):
+    """Texts are near that have the same letters."""
+
+    def __init__(self) -> None:  # opens nothing
+        """Have nothing to load."""
+
+    def embed(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        """Return shape (texts, 256), of length 1."""
+        counts = np.array([np.bincount(np.frombuffer(text.encode(), np.uint8), minlength=256) for text in texts])
+        rows: npt.NDArray[np.float32] = (counts / np.linalg.norm(counts, axis=1, keepdims=True)).astype(np.float32)
+        return rows
+
+
+def lesson(text: str, intent: str | None, revision: int) -> Lesson:
+    return Lesson(text=text, intent=intent, accepted=True, votes=(), revision=revision, changed_at="")
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> Folders:
+    (tmp_path / "network").mkdir()
+    write_release(tmp_path / "network", ["hello", "refund", None])
+    return Folders(tmp_path / "network", tmp_path / "network", tmp_path / "out")
+
+
+def assigned(folders: Folders, *lessons: Lesson, learnt: int = 0) -> Assignment:
+    material = Material(CATALOGUE, lessons, frozenset(), TRAFFIC)
+    return assign(material, Letters(), folders, owner="0123456789ab", learnt=learnt, lessons=9, threads=1)
+
+
+def test_what_the_champion_has_learnt_is_known_and_what_it_has_not_is_new(folders: Folders) -> None:
+    task = assigned(folders, lesson("old", "refund", 3), lesson("corrected since", None, 4), learnt=3)
+    assert task.new == (("corrected since", 2),)
+    assert set(task.known) == {
+        *(("hello one", 0), ("hello two", 0), ("refund one", 1), ("refund two", 1)),
+        *(("a riddle", 2), ("old", 1)),
+    }
+
+
+def test_what_the_catalogue_says_of_a_text_gives_way_to_what_people_say(folders: Folders) -> None:
+    task = assigned(folders, lesson("hello two", "refund", 1))
+    assert ("hello two", 1) in task.new
+    assert "hello two" not in dict(task.known)
+
+
+def test_what_was_said_is_taken_for_what_the_champion_says_unless_people_said_what_it_means(folders: Folders) -> None:
+    task = assigned(folders, lesson("corrected since", "hello", 1))
+    assert dict(task.guessed) == {"hello there": 0, "hello you": 0, "a refund for me": 1, "refund it": 1}
+
+
+def test_it_names_what_was_learnt_by_keys(folders: Folders) -> None:
+    taught = assigned(folders, lesson("old", "refund", 3)).taught
+    assert (taught.owner, taught.lessons, taught.traffic) == ("0123456789ab", 9, len(TRAFFIC))
+    assert taught.texts == (lesson_key("old"),)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("torch") is not None, reason="is about who has no torch")
+def test_who_has_no_torch_is_told_how_to_get_it(folders: Folders) -> None:
+    with pytest.raises(UnavailableError, match="extra `train`"):
+        attempt_apart(assigned(folders, lesson("old", "refund", 3)), goes_on=lambda: True)
