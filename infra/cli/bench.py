@@ -14,6 +14,7 @@ from infra.bench.models import bench_models
 from infra.bench.nli import bench_nli
 from infra.bench.pipeline import EVERYONE, Shape, bench_pipeline
 from infra.bench.report import render
+from infra.bench.sealing import bench_sealing
 from infra.chaos.utterances import our_texts, read_texts
 from infra.cli.session import begin
 from models.dataset import load_data_set
@@ -208,6 +209,38 @@ def pipeline(
             latencies=latencies,
             capacity=capacity or 0.0,
         ),
+        say=lambda message: click.echo(message, err=True),
+    )
+    click.echo(msgspec.json.encode(report) if as_json else render(report))
+
+
+@command.command
+@click.option(
+    "--texts",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Texts, one a line; else the examples and samples that we ship.",
+)
+@click.option("--records", type=click.IntRange(100, 50_000), default=2_000, show_default=True, help="Of each.")
+@click.option(
+    "--people",
+    type=click.IntRange(1_000, 10_000_000),
+    default=100_000,
+    show_default=True,
+    help="Whose keys are followed in the end.",
+)
+@click.option("--rounds", type=click.IntRange(1, 100), default=5, show_default=True, help="Of everything.")
+@click.option("--json", "as_json", is_flag=True, help="Print one object and nothing else on standard output.")
+def sealing(*, texts: Path | None, records: int, people: int, rounds: int, as_json: bool) -> None:
+    """What texts cost that are sealed with a key per person, beside plain ones; what a key costs that is new.
+
+    Uses an embedded broker in a folder of its own, and a master key of its own. Needs the extra `privacy`.
+    """
+    report = bench_sealing(
+        begin(),
+        read_texts(texts) if texts else our_texts(),
+        records=records,
+        people=people,
+        rounds=rounds,
         say=lambda message: click.echo(message, err=True),
     )
     click.echo(msgspec.json.encode(report) if as_json else render(report))
