@@ -26,12 +26,7 @@ from health.metrics import Metrics
 from health.middleware import protect
 from health.probes import WorkerState
 from health.routes import health_routes
-from models.catalogue import default_catalogue_path, load_catalogue
-from models.classifier import Classifier
-from models.installer import ReleaseInstaller
 from models.release import DISTILBERT
-from models.served_releases import ServedReleases
-from models.serving import Serving
 from models.threads import DaemonThread
 from schemas.access import Access
 from streams.api import ClassifyRoute
@@ -55,7 +50,7 @@ from streams.decide import FlaggedClassifier
 from streams.exchange import Exchange
 from streams.flag_parts import FlagParts
 from streams.fleet.lease import LeasedDecider
-from streams.garbage import collect_seldom, keep_for_good
+from streams.garbage import collect_seldom
 from streams.intake import Intake
 from streams.learning.parts import LearningParts
 from streams.loop_lag import LoopLag
@@ -63,9 +58,7 @@ from streams.model_view import models_state
 from streams.observer import StreamObserver
 from streams.privacy.parts import Keys, new_person_keys
 from streams.publisher import Publisher
-from streams.release_acts import ReleaseActs
-from streams.release_routes import ReleaseRoutes
-from streams.releases import Releases
+from streams.release_parts import ReleaseParts
 from streams.reviews import Reviews
 from streams.services import Checks, Codec, Models, Side
 from streams.side_loop import SideDecider, SideLoop
@@ -80,8 +73,6 @@ if TYPE_CHECKING:
     from faust.types import StreamT
 
     from health.model_probe import ModelsState
-    from models.catalogue import Catalogue
-    from models.preparation import Announced
     from schemas.settings import Settings
     from streams.batches import Batch
 
@@ -91,9 +82,6 @@ _CHANNEL_BATCHES = 1
 """One batch waits while one is answered and one commits; more would only add latency."""
 
 _CHECK_EVERY_SECONDS = 2.0
-_RELEASE_SECONDS = 30.0
-"""How long who promotes a release waits; what it needs of it is fetched from the store."""
-
 _REPLAY_SECONDS = 60.0
 """How long who asks for dead letters to be sent again waits; the topic is read from its beginning."""
 
@@ -156,7 +144,8 @@ class Worker:
         )
         self._flags.show(self._metrics)
         self._side = SideLoop("decide")
-        self._serving = self._new_serving()
+        self._releases = ReleaseParts(settings, loop=self._side, observer=self._observer)
+        self._serving = self._releases.serving
         self._models = Models(self._serving, self._side, self._metrics)
         self._checks = self._new_checks()
         self._brown_out = BrownOut(settings.intake.brown_out_after_seconds, self._observer)
@@ -210,7 +199,7 @@ class Worker:
             self._publisher,
             Codec(self._codec),
             self._models,
-            self._releases,
+            self._releases.follower,
             self._learning,
             self._trials,
             self._sink,
@@ -242,38 +231,6 @@ class Worker:
 
         self.app.agent(channel, name="classify")(classify_utterances)
 
-    def _new_serving(self) -> Serving:
-        """Return the classifier of what served here last, and have it follow what is announced."""
-        settings = self._settings
-        own = load_catalogue(settings.models.catalogue or default_catalogue_path())
-        served = ServedReleases(settings.state_folder / "models", own)
-        fitter = DaemonThread("fit-policy")  # one for all, so that quick swaps do not fit several at the same time
-
-        def new_classifier(catalogue: Catalogue, announced: Announced) -> Classifier:
-            return Classifier(settings, catalogue, announced=announced, fitter=fitter, observer=self._observer)
-
-        def new_candidate(
-            catalogue: Catalogue, announced: Announced, *, beside: Classifier, answers: bool
-        ) -> Classifier:
-            heard = self._observer if answers else None
-            return Classifier(
-                settings, catalogue, announced=announced, fitter=fitter, share=answers, beside=beside, observer=heard
-            )
-
-        serving = Serving(new_classifier(served.catalogue, served.announced))
-        installer = ReleaseInstaller(
-            settings,
-            serving,
-            new_classifier=new_classifier,
-            new_candidate=new_candidate,
-            served=served,
-            own=own,
-            observer=self._observer,
-            settled=keep_for_good,
-        )
-        self._releases = Releases(settings, installer, loop=self._side, observer=self._observer)
-        return serving
-
     def _new_learning(self) -> LearningParts:
         return LearningParts(
             self._settings,
@@ -282,8 +239,8 @@ class Worker:
             publisher=self._publisher,
             flags=lambda: self._flags.snapshot,
             wait_for_flags=self._flags.wait_until_caught_up,
-            tried=lambda: self._releases.tried,
-            network=lambda: self._releases.serving.get(DISTILBERT),
+            tried=lambda: self._releases.follower.tried,
+            network=lambda: self._releases.follower.serving.get(DISTILBERT),
             announce=self._flags.announce,
             keys=self._keys,
             observer=self._observer,
@@ -294,7 +251,7 @@ class Worker:
             self._settings,
             serving=self._serving,
             publisher=self._publisher,
-            tried=lambda: self._releases.tried,
+            tried=lambda: self._releases.follower.tried,
             flag_log=self._flags.writer,
             flags=lambda: self._flags.snapshot,
             wait_for_flags=self._flags.wait_until_caught_up,
@@ -328,11 +285,7 @@ class Worker:
         application.add_routes(self._sink.routes.routes())
         application.add_routes(self._flags.routes.routes())
         application.add_routes(contract_routes())
-        ReleaseRoutes(
-            access=Access(self._settings.access.tokens),
-            acts=ReleaseActs(self._settings),
-            calls=BlockingCalls("releases", threads=1, waiting=3, deadline_seconds=_RELEASE_SECONDS),
-        ).mount(application)
+        self._releases.routes.mount(application)
         DeadLetterRoutes(
             access=Access(self._settings.access.tokens),
             plan=partial(plan_replay, self._settings),
@@ -391,7 +344,7 @@ class Worker:
             stopping=self.app.should_stop,
             committing_seconds=self._exchange.committing_seconds(),
             flags=self._flags.state,
-            releases_behind=self._releases.behind,
+            releases_behind=self._releases.follower.behind,
             loaded=self._models.settled,
             sink=self._observer.sink if self._settings.sink.enabled else None,
         )
