@@ -23,9 +23,9 @@ import structlog
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
 from health.lag import Progress
-from schemas.errors import UnavailableError
 from streams.batches import Batch, last_records, next_offsets
 from streams.deliveries import Deliveries
+from streams.membership import MemberFencedError, Membership
 from streams.transactions import CALL_SECONDS, PATIENCE_SECONDS, CallingThread, Transactions, TransactionsObserver
 
 if TYPE_CHECKING:
@@ -42,16 +42,6 @@ _log = structlog.get_logger(__name__)
 _BACKOFF_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0)
 
 
-_SHUT_OUT = frozenset({KafkaError._FATAL, KafkaError.FENCED_INSTANCE_ID})  # noqa: SLF001 - that is its public name
-"""Where the broker said the latter first, librdkafka says the former from then on, and delivers nothing any more. The
-`fatal()` of an error in a record's place is never set."""
-
-
-_TWIN_SESSIONS = 2.0
-"""Shut out twice within as many sessions, we have a twin: it takes its place back within a few heartbeats, of which a
-session has six. For our own stale heartbeat to do it again, another session must have run out first."""
-
-
 class ExchangeObserver(TransactionsObserver, Protocol):
     """Who wants to know what happens, for metrics and probes. Called from the exchange's threads; must not block."""
 
@@ -66,10 +56,6 @@ class ExchangeObserver(TransactionsObserver, Protocol):
 
     def assigned(self, partitions: Sequence[TopicPartition]) -> None:
         """Show all partitions that are ours now."""
-
-
-class MemberFencedError(UnavailableError):
-    """Another live worker uses our id; exactly one of the two may go on."""
 
 
 class Exchange:
@@ -105,7 +91,7 @@ class Exchange:
         self._new_consumer = new_consumer
         self._topics = list(topics)
         self._drain_seconds = drain_seconds
-        self._session_seconds = session_seconds
+        self._membership = Membership(session_seconds)
         self._observer = observer
         self._stopping = threading.Event()
         self._transactions = (
@@ -132,7 +118,6 @@ class Exchange:
         self._numbering = 0, 0
         self._due = 0
         self._rewind_due = False
-        self._shut_out_at: float | None = None
         self._failures = 0
         self._committing_since: float | None = None
         self._fence = threading.Lock()
@@ -296,19 +281,12 @@ class Exchange:
         )
 
     def _rejoin(self, shut_out: Consumer, error: MemberFencedError) -> None:
-        """Take our place in the group back, once: whoever has it may be ourselves.
-
-        A member that comes back after its session ended, when the broker was away, is a new one to the broker, and a
-        heartbeat still under way from the old one is then taken for an impostor's. Another live worker takes the place
-        back in turn, and so of two with one id exactly one meets this a second time.
+        """Take our place in the group back.
 
         Raises:
-            MemberFencedError: The one given, if this is the second time.
+            MemberFencedError: The one given, if another live worker has it.
         """
-        now, last = time.monotonic(), self._shut_out_at
-        if last is not None and now - last < _TWIN_SESSIONS * self._session_seconds:
-            raise error
-        self._shut_out_at = now
+        self._membership.take_back(error)
         _log.warning("intake_rejoining")
         with self._fence:
             self._open_epoch()
@@ -393,11 +371,7 @@ class Exchange:
                 continue
             self._observer.broker_error(error.name())
             _log.warning("intake_broker_error", code=error.name(), detail=error.str())
-            if error.code() in _SHUT_OUT:
-                raise MemberFencedError(
-                    f"The broker has shut this worker out ({error.str()}): another live worker has the same id. "
-                    "Give each its own INTENTSTREAM_WORKER__ID."
-                )
+            self._membership.check(error)
 
 
 def _is_end(message: Message) -> bool:

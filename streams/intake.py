@@ -22,7 +22,7 @@ from health.logs import describe_fault
 from models.threads import DaemonThread
 from schemas.errors import UnavailableError
 from streams.batches import join
-from streams.exchange import MemberFencedError
+from streams.membership import MemberFencedError
 from streams.pace import Pace
 
 if TYPE_CHECKING:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 MODULES = (
     "streams.batches",
     "streams.transactions",
+    "streams.membership",
     "streams.exchange",
     "streams.intake",
     "models.breaker",

@@ -11,7 +11,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 from models.threads import DaemonThread
 from schemas.errors import UnavailableError
-from streams.exchange import MemberFencedError
+from streams.membership import MemberFencedError
 from tests.kit.exchange_bench import ANSWERS, WAIT_SECONDS, Bench, FakeConsumer
 
 if TYPE_CHECKING:
@@ -287,7 +287,7 @@ def test_a_member_shut_out_again_once_its_session_may_have_run_out_anew_has_no_t
 ) -> None:
     begun = time.monotonic()
     for passed in (0.0, 12.5):
-        monkeypatch.setattr("streams.exchange.time.monotonic", lambda at=begun + passed: at)
+        monkeypatch.setattr("streams.membership.time.monotonic", lambda at=begun + passed: at)
         bench.consumer.inside.append(SAME_ID)
         assert bench.exchange.fetch(1, 0) is None
     assert bench.broker.calls.count("subscribe") == 3
