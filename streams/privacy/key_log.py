@@ -93,25 +93,25 @@ class KeyFollower:
         self._tail.stop(_STOP_SECONDS)
 
     def wait_until_applied(self, offset: int, seconds: float = _PATIENCE_SECONDS) -> None:
-        """Wait until everything before an offset is in force.
+        """Wait until everything before an offset is in force; so long at most without a record that comes.
 
         Raises:
             KeysAwayError: The broker went away meanwhile.
         """
-        with self._news:
-            if not self._news.wait_for(lambda: self._applied >= offset, seconds):
-                raise KeysAwayError("The keys of people could not be read to their end; the broker may be away.")
+        self._wait_for(lambda: self._applied >= offset, seconds)
 
     def wait_until_current(self, since: float, seconds: float = _PATIENCE_SECONDS) -> None:
         """Wait until everything is in force that stood on the log then, a time of the monotonic clock.
+
+        Args:
+            since: That time.
+            seconds: How long at most without a record that comes; to read a million people's keys takes longer.
 
         Raises:
             KeysAwayError: The broker went away meanwhile.
         """
         self._tail.end.ask_soon()
-        with self._news:
-            if not self._news.wait_for(lambda: self._verified_at >= since, seconds):
-                raise KeysAwayError("The keys of people could not be read to their end; the broker may be away.")
+        self._wait_for(lambda: self._verified_at >= since, seconds)
 
     def opening(self) -> OpenText:
         """Return what opens texts that have come by now: with a key's id and a text, it returns what was sealed.
@@ -127,6 +127,13 @@ class KeyFollower:
             return self.ring.open(key_id, text)
 
         return open_text
+
+    def _wait_for(self, arrived: Callable[[], bool], seconds: float) -> None:
+        with self._news:
+            while not arrived():
+                before = self._applied
+                if not self._news.wait_for(lambda: arrived() or self._applied != before, seconds):  # noqa: B023 - here
+                    raise KeysAwayError("The keys of people could not be read to their end; the broker may be away.")
 
     # On the tail's thread.
 
