@@ -1,7 +1,8 @@
 """Kafka to Kafka: how fast utterances become results, beside what a user would put together instead.
 
 Everyone reads the same topic, in turn, round after round, each in processes of its own that are warm before anything is
-said. The clock runs from the first result that the broker appended to the last.
+said. The clock runs from the first result that the broker appended to the last. Of several numbers of partitions, each
+has a broker of its own, and a side has its turn on all of them before the next side has one.
 """
 
 from __future__ import annotations
@@ -9,55 +10,30 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import time
-from collections import defaultdict
+from contextlib import ExitStack
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, NamedTuple
-
-import numpy as np
-import psutil
+from typing import TYPE_CHECKING
 
 from infra.bench.broker import benchmark_broker
-from infra.bench.pipeline_sides import Side, running, usage
-from infra.bench.pipeline_topics import Answer, Listener, Said, begin_at_end, make_topics
+from infra.bench.pipeline_entrants import ADAPTIVE, BARE, EVERYONE, QUALITY, RULES, ours, peers
+from infra.bench.pipeline_sides import Side
+from infra.bench.pipeline_topics import make_topics
+from infra.bench.pipeline_turns import CPU, PER_SECOND, Run
 from infra.bench.report import Report, new_report
 from models.catalogue import default_catalogue_path, load_catalogue
 from models.classifier import Classifier
 from models.router import DISTILBERT, route
-from schemas.errors import UnavailableError
 from schemas.strategies import Strategy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
-    import numpy.typing as npt
-
+    from infra.bench.pipeline_turns import Shape
     from schemas.settings import Settings
 
-    _Milliseconds = npt.NDArray[np.float64]
-
-RULES, ADAPTIVE, QUALITY, AT_LEAST_ONCE = "rules", "adaptive", "quality", "at_least_once"
-LOOP_1, LOOP_32, QUIX, BYTEWAX, BARE = (
-    "transformers_loop_1",
-    "transformers_loop_32",
-    "quix",
-    "bytewax",
-    "bare_model",
-)
-
-EVERYONE = (RULES, ADAPTIVE, AT_LEAST_ONCE, QUALITY, LOOP_1, LOOP_32, QUIX, BYTEWAX, BARE)
-
-_PER_SECOND = "utterances_per_second"
-_SHARES = {"quarter": 0.25, "half": 0.5, "three_quarters": 0.75, "nine_tenths": 0.9}
-_PERCENTILES = (50, 95, 99)
-_HOPS = ("queued", "classified", "appended", "visible")
-"""Of an answer's way: until its classification begins, until it ends, until the broker has the result, until a
-read_committed reader has it, which is after the commit."""
-
-_FIRST_SECONDS = 60.0
-_LAST_SECONDS = 10.0
+_BESIDE_ADAPTIVE = tuple(name for name in EVERYONE if name not in {RULES, ADAPTIVE, QUALITY})
 _BARE_BATCH = 512
-_WARM_SHARE = 10
 _SEED = 1
 
 _NOTES = (
@@ -69,32 +45,6 @@ _NOTES = (
     "bare_model: that classifier in a loop without Kafka, 512 texts a call.",
     "Latencies: adaptive, from before a producer is told to send to a read_committed reader's having the result.",
 )
-
-
-class Shape(NamedTuple):
-    """How it is measured.
-
-    Attributes:
-        events: Utterances that are waiting at once.
-        seconds: For so long a side is measured, at most.
-        rounds: Of everyone.
-        peers: Whether the peers take part.
-        only: Those who take part, by name; none: all of them.
-        capacity: What adaptive can answer, utterances a second, if that is known: then only latencies are measured.
-        latencies: Whether those are.
-    """
-
-    events: int
-    seconds: float
-    rounds: int
-    peers: bool
-    only: frozenset[str] = frozenset()
-    capacity: float = 0.0
-    latencies: bool = True
-
-    def has(self, name: str) -> bool:
-        """Return whether one takes part in what is measured first, by name."""
-        return not self.capacity and (not self.only or name in self.only)
 
 
 def bench_pipeline(
@@ -116,37 +66,23 @@ def bench_pipeline(
     texts = list(texts)
     Random(_SEED).shuffle(texts)  # noqa: S311 - no secret
     catalogue = load_catalogue(settings.models.catalogue or default_catalogue_path())
-    loop = ("models", "loop.py")
-    told = (str(settings.models.threads), str(len(catalogue.labels)), str(release.resolve()) if release else "")
-    sides = [
-        Side(RULES, flags=("performance_mode",)),
-        Side(ADAPTIVE),
-        Side(AT_LEAST_ONCE, settings=(("INTAKE__AT_LEAST_ONCE", "true"),)),
-        Side(QUALITY, flags=("quality_mode",)),
-    ]
+    sides = ours()
     if shape.peers:
-        sides += [
-            Side(LOOP_1, peer=(*loop, "1", *told)),
-            Side(LOOP_32, peer=(*loop, "32", *told)),
-            Side(QUIX, peer=("pipeline", "quix.py")),
-            Side(BYTEWAX, peer=("pipeline", "flow.py")),
-        ]
-    with benchmark_broker(settings, say, own=True) as there, tempfile.TemporaryDirectory() as folder:
-        make_topics(there, [side.sink for side in sides if side.peer])
-        run = _Run(there, texts, shape, Path(folder), say)
-        for number in range(1, shape.rounds + 1):
-            for side in sides:
-                if shape.has(side.name):
-                    run.throughput(side, number)
-            if shape.has(BARE):
-                run.bare(number)
-        if shape.latencies and (shape.capacity or shape.has(ADAPTIVE)):
-            run.latency(sides[1])
-    others = [
-        name
-        for name in (AT_LEAST_ONCE, LOOP_1, LOOP_32, QUIX, BYTEWAX, BARE)
-        if f"{name}_{_PER_SECOND}" in run.measures
-    ]
+        sides += peers(threads=settings.models.threads, labels=len(catalogue.labels), release=release)
+    sides = [side for side in sides if shape.has(side.name)]
+    numbers = sorted(set(shape.partitions)) or [settings.topics.partitions]
+    suffixes = {number: f"_at_{number}_partitions" if len(numbers) > 1 else "" for number in numbers}
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        runs = {}
+        for number, suffix in suffixes.items():
+            there = stack.enter_context(benchmark_broker(_with_partitions(settings, number), say, own=True))
+            make_topics(there, [side.sink for side in sides if side.peer])
+            runs[suffix] = Run(there, texts, shape, folder, say, where=suffix.replace("_", " "))
+        bare = _take_turns(list(runs.values()), sides, shape, lambda: asyncio.run(_bare(settings, texts, shape)), say)
+    measures = {f"{name}{suffix}": found for suffix, run in runs.items() for name, found in run.measures.items()}
+    if bare:
+        measures[f"{BARE}_{PER_SECOND}"] = bare
     return new_report(
         "bench pipeline",
         begun=begun,
@@ -155,127 +91,74 @@ def bench_pipeline(
             "intents": len(catalogue.labels),
             "release": release.name if release else "none",
             "threads": settings.models.threads,
-            "partitions": settings.topics.partitions,
+            "partitions": numbers[0] if len(numbers) == 1 else ", ".join(map(str, numbers)),
             "events": shape.events,
             "seconds": shape.seconds,
             "rounds": shape.rounds,
         },
-        measures=run.measures,
-        ratios={
-            f"adaptive_vs_{name}": (f"{ADAPTIVE}_{_PER_SECOND}", f"{name}_{_PER_SECOND}")
-            for name in (others if shape.has(ADAPTIVE) else ())
-        },
+        measures=measures,
+        ratios=_ratios(measures, list(suffixes.values())),
         notes=_NOTES,
     )
 
 
-class _Run:
-    """One run; `measures` has a number a round and name."""
-
-    def __init__(
-        self, settings: Settings, texts: Sequence[str], shape: Shape, folder: Path, say: Callable[[str], None]
-    ) -> None:
-        self.measures: defaultdict[str, list[float]] = defaultdict(list)
-        self._settings, self._texts, self._shape = settings, texts, shape
-        self._folder, self._say = folder, say
-        self._said = Said(settings, texts)
-
-    def throughput(self, side: Side, turn: int) -> None:
-        """Have one side answer as fast as it can."""
-        begin_at_end(self._settings, side.group)
-        with running(side, self._settings, self._folder) as process:
-            with Listener(self._settings, side.sink, self._said.begin()) as listener:
-                self._said.burst(self._shape.events)
-                listener.wait(1, _FIRST_SECONDS)
-                listener.wait(self._shape.events // _WARM_SHARE, self._shape.seconds)
-                warm, before, beside = len(listener.answers), usage(process), _beside()
-                listener.wait(self._shape.events, self._shape.seconds)
-                after, spent_beside = usage(process), {name: now - beside[name] for name, now in _beside().items()}
-            answers = listener.answers[warm:]
-        rate = _rate(side, answers)
-        self._say(f"round {turn} of {self._shape.rounds}: {side.name} {rate:,.0f} a second")
-        self.measures[f"{side.name}_{_PER_SECOND}"].append(rate)
-        spent = after.cpu_seconds - before.cpu_seconds
-        self.measures[f"{side.name}_cpu_seconds_per_1000"].append(1000 * spent / len(answers))
-        for name, seconds in spent_beside.items():
-            self.measures[f"{side.name}_{name}_cpu_seconds_per_1000"].append(1000 * seconds / len(answers))
-        self.measures[f"{side.name}_peak_memory_mb"].append(after.peak_memory_mb)
-
-    def bare(self, turn: int) -> None:
-        """Have the classifier answer without Kafka."""
-        rate = asyncio.run(self._bare())
-        self._say(f"round {turn} of {self._shape.rounds}: {BARE} {rate:,.0f} a second")
-        self.measures[f"{BARE}_{_PER_SECOND}"].append(rate)
-
-    async def _bare(self) -> float:
-        catalogue = load_catalogue(self._settings.models.catalogue or default_catalogue_path())
-        async with Classifier(self._settings, catalogue, share=False) as classifier:
-            await classifier.loaded()
-            tuned = not classifier.tiers[DISTILBERT].missing
-            way = route(Strategy.ADAPTIVE, distilbert=tuned, zero_shot=True)
-            answered, begun = 0, time.perf_counter()
-            while (passed := time.perf_counter() - begun) < self._shape.seconds:
-                at = answered % len(self._texts)
-                texts = self._texts[at : at + _BARE_BATCH]
-                await classifier.classify(texts, way, caching=False)
-                answered += len(texts)
-        return answered / passed
-
-    def latency(self, side: Side) -> None:
-        """Have a side answer what comes at shares of its capacity."""
-        capacity = self._shape.capacity or float(np.median(self.measures[f"{side.name}_{_PER_SECOND}"]))
-        begin_at_end(self._settings, side.group)
-        with running(side, self._settings, self._folder) as process:
-            self._at_share(side, process, capacity, 0.25)  # of no account: the first batches find everything cold
-            for name, share in _SHARES.items():
-                hops = self._at_share(side, process, capacity, share)
-                found = np.percentile(hops.sum(axis=0), _PERCENTILES)
-                for percentile, milliseconds in zip(_PERCENTILES, found, strict=True):
-                    self.measures[f"p{percentile}_ms_at_{name}_capacity"].append(float(milliseconds))
-                for hop, milliseconds in zip(_HOPS, hops.mean(axis=1), strict=True):
-                    self.measures[f"{hop}_ms_at_{name}_capacity"].append(float(milliseconds))
-                said = ", ".join(f"{hop} {took:.0f}" for hop, took in zip(_HOPS, hops.mean(axis=1), strict=True))
-                self._say(f"{share:.0%} of {capacity:,.0f} a second: p50, p95, p99 {found.round()} ms; mean {said}")
-
-    def _at_share(self, side: Side, process: psutil.Process, capacity: float, share: float) -> _Milliseconds:
-        """Return how many milliseconds each answer took, hop by hop, shape (hops, answers).
-
-        Raises:
-            UnavailableError: The side ended.
-        """
-        with Listener(self._settings, side.sink, self._said.begin()) as listener:
-            self._said.steadily(capacity * share, self._shape.seconds)
-            listener.wait(len(self._said.sent_at), _LAST_SECONDS)
-        if not process.is_running() or not listener.answers:
-            raise UnavailableError(f"{side.name} has ended.")
-        return _hops(listener.answers, self._said.sent_at)
+def _take_turns(
+    runs: Sequence[Run],
+    sides: Sequence[Side],
+    shape: Shape,
+    ask_bare: Callable[[], float],
+    say: Callable[[str], None],
+) -> list[float]:
+    """Have everyone measured, and return what the bare model answered a second, round by round."""
+    bare = []
+    for number in range(1, shape.rounds + 1):
+        for side in sides:
+            for run in runs:
+                run.throughput(side, number)
+        if shape.has(BARE):
+            bare.append(ask_bare())
+            say(f"round {number} of {shape.rounds}: {BARE} {bare[-1]:,.0f} a second")
+    if shape.latencies and (shape.capacity or shape.has(ADAPTIVE)):
+        for run in runs:
+            run.latency(Side(ADAPTIVE))
+    return bare
 
 
-def _hops(answers: Sequence[Answer], sent_at: Sequence[float]) -> _Milliseconds:
-    """Return what each answer took, in the order of `_HOPS`; the hops of one add up to all that it took."""
-    hops = [
-        (
-            answer.queue_seconds,
-            answer.classify_seconds,
-            answer.appended_at - sent_at[answer.number] - answer.queue_seconds - answer.classify_seconds,
-            answer.seen_at - answer.appended_at,
-        )
-        for answer in answers
-    ]
-    return np.array(hops).T * 1000
+def _with_partitions(settings: Settings, partitions: int) -> Settings:
+    return settings.model_copy(update={"topics": settings.topics.model_copy(update={"partitions": partitions})})
 
 
-def _beside() -> dict[str, float]:
-    """Return the processor seconds that the broker, and we who say and listen, have used so far."""
-    me = psutil.Process()
-    brokers = [process.cpu_times() for process in me.children() if process.name() == "java"]
-    own = me.cpu_times()
-    return {"broker": sum(times.user + times.system for times in brokers), "listener": own.user + own.system}
+async def _bare(settings: Settings, texts: Sequence[str], shape: Shape) -> float:
+    """Return how many texts a second the classifier answers without Kafka, and so without partitions."""
+    catalogue = load_catalogue(settings.models.catalogue or default_catalogue_path())
+    async with Classifier(settings, catalogue, share=False) as classifier:
+        await classifier.loaded()
+        tuned = not classifier.tiers[DISTILBERT].missing
+        way = route(Strategy.ADAPTIVE, distilbert=tuned, zero_shot=True)
+        answered, begun = 0, time.perf_counter()
+        while (passed := time.perf_counter() - begun) < shape.seconds:
+            at = answered % len(texts)
+            some = texts[at : at + _BARE_BATCH]
+            await classifier.classify(some, way, caching=False)
+            answered += len(some)
+    return answered / passed
 
 
-def _rate(side: Side, answers: Sequence[Answer]) -> float:
-    """Return answers a second, by when the broker appended them."""
-    times = [answer.appended_at for answer in answers]
-    if not times or max(times) == min(times):
-        raise UnavailableError(f"{side.name} answered {len(times)} utterances, which is too few to measure.")
-    return (len(times) - 1) / (max(times) - min(times))
+def _ratios(measures: Collection[str], suffixes: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """Return what is divided by what: adaptive by each who does as much, and costs by those with the fewest partitions.
+
+    Args:
+        measures: The names of what was measured.
+        suffixes: Which they end with, that of the fewest partitions first.
+    """
+    ratios = {}
+    for suffix in suffixes:
+        for name in _BESIDE_ADAPTIVE:
+            theirs = "" if name == BARE else suffix
+            ratios[f"adaptive_vs_{name}{suffix}"] = f"{ADAPTIVE}_{PER_SECOND}{suffix}", f"{name}_{PER_SECOND}{theirs}"
+    fewest, *more = suffixes
+    for suffix in more:
+        for name in EVERYONE:
+            ratio = f"{name}_cpu_seconds{suffix}_vs{fewest.removeprefix('_at')}"
+            ratios[ratio] = f"{name}_{CPU}{suffix}", f"{name}_{CPU}{fewest}"
+    return {ratio: (over, under) for ratio, (over, under) in ratios.items() if over in measures and under in measures}

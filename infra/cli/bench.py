@@ -12,7 +12,9 @@ from infra.bench.growth import bench_growth, write_growth
 from infra.bench.intake import bench_intake
 from infra.bench.models import bench_models
 from infra.bench.nli import bench_nli
-from infra.bench.pipeline import EVERYONE, Shape, bench_pipeline
+from infra.bench.pipeline import bench_pipeline
+from infra.bench.pipeline_entrants import EVERYONE
+from infra.bench.pipeline_turns import Shape
 from infra.bench.report import render
 from infra.bench.sealing import bench_sealing
 from infra.chaos.utterances import our_texts, read_texts
@@ -167,8 +169,14 @@ def nli(*, rounds: int, as_json: bool) -> None:
 @click.option("--events", type=click.IntRange(1_000, 10_000_000), default=60_000, show_default=True, help="A turn.")
 @click.option("--seconds", type=click.FloatRange(1, 600), default=10, show_default=True, help="Of a turn, at most.")
 @click.option("--rounds", type=click.IntRange(1, 100), default=3, show_default=True, help="Of everyone, in turn.")
-@click.option("--peers/--no-peers", default=True, help="Whether transformers, Quix Streams and Bytewax take part.")
+@click.option("--peers/--no-peers", default=True, help="Whether others' work takes part.")
 @click.option("--only", multiple=True, type=click.Choice(EVERYONE), help="Who takes part; may be repeated.")
+@click.option(
+    "--partitions",
+    multiple=True,
+    type=click.IntRange(1, 1_000),
+    help="Of each topic; repeated: how costs grow with them. Default: as the settings have it.",
+)
 @click.option("--latencies/--no-latencies", default=True, help="Whether latencies at shares of capacity are measured.")
 @click.option("--capacity", type=click.FloatRange(min=1), help="Of adaptive, if known: only latencies are measured.")
 @click.option("--json", "as_json", is_flag=True, help="Print one object and nothing else on standard output.")
@@ -182,14 +190,16 @@ def pipeline(
     rounds: int,
     peers: bool,
     only: tuple[str, ...],
+    partitions: tuple[int, ...],
     latencies: bool,
     capacity: float | None,
     as_json: bool,
 ) -> None:
-    """Kafka to Kafka: utterances a second beside transformers, Quix Streams and Bytewax; latency, processors, memory.
+    """Kafka to Kafka: utterances a second beside what a user would pick instead; latency, processors, memory.
 
-    Uses an embedded broker in a folder of its own. uv brings the peers on the first run, into environments of their
-    own: torch and all that comes with it, several gigabytes.
+    Beside transformers, Quix Streams and Bytewax. Uses an embedded broker in a folder of its own. uv
+    brings the peers on the first run, into environments of their own: torch and all that comes with it, several
+    gigabytes.
     """
     settings = begin()
     if catalogue:
@@ -208,6 +218,7 @@ def pipeline(
             only=frozenset(only),
             latencies=latencies,
             capacity=capacity or 0.0,
+            partitions=partitions,
         ),
         say=lambda message: click.echo(message, err=True),
     )

@@ -1,4 +1,4 @@
-"""What the pipeline's benchmark counts: utterances that nobody has heard before, and answers by the broker's clock."""
+"""What the pipeline's benchmark counts, and whom: new utterances, answers by the broker's clock, who is here."""
 
 from __future__ import annotations
 
@@ -6,9 +6,20 @@ from itertools import islice
 
 import pytest
 
-from infra.bench.pipeline import ADAPTIVE, BARE, QUIX, RULES, Shape, _hops, _rate
+from infra.bench.pipeline import _ratios
+from infra.bench.pipeline_entrants import (
+    ADAPTIVE,
+    BARE,
+    EVERYONE,
+    LOOP_32,
+    QUIX,
+    RULES,
+    ours,
+    peers,
+)
 from infra.bench.pipeline_sides import Side
 from infra.bench.pipeline_topics import Answer
+from infra.bench.pipeline_turns import Shape, _hops, _rate
 from infra.chaos.utterances import distinct
 from schemas.errors import UnavailableError
 from streams.topics import RESULTS
@@ -54,3 +65,44 @@ def test_the_hops_of_an_answer_add_up_to_what_it_took() -> None:
 )
 def test_who_has_one_question_waits_for_no_other(shape: Shape, taking_part: set[str]) -> None:
     assert {name for name in (RULES, ADAPTIVE, QUIX, BARE) if shape.has(name)} == taking_part
+
+
+def everyone() -> list[Side]:
+    return [*ours(), *peers(threads=2, labels=30, release=None)]
+
+
+def test_everyone_who_can_be_named_takes_part() -> None:
+    assert sorted([*(side.name for side in everyone()), BARE]) == sorted(EVERYONE)
+
+
+def test_costs_with_more_partitions_are_held_against_those_with_the_fewest() -> None:
+    measures = {
+        f"{name}_{what}_at_{number}_partitions"
+        for name in (RULES, ADAPTIVE, QUIX)
+        for what in ("utterances_per_second", "cpu_seconds_per_1000")
+        for number in (1, 16)
+    }
+    ratios = _ratios(measures, ["_at_1_partitions", "_at_16_partitions"])
+    assert ratios.keys() == {
+        "adaptive_vs_quix_at_1_partitions",
+        "adaptive_vs_quix_at_16_partitions",
+        "rules_cpu_seconds_at_16_partitions_vs_1_partitions",
+        "adaptive_cpu_seconds_at_16_partitions_vs_1_partitions",
+        "quix_cpu_seconds_at_16_partitions_vs_1_partitions",
+    }
+    assert ratios["rules_cpu_seconds_at_16_partitions_vs_1_partitions"] == (
+        "rules_cpu_seconds_per_1000_at_16_partitions",
+        "rules_cpu_seconds_per_1000_at_1_partitions",
+    )
+
+
+def test_with_one_number_of_partitions_no_name_tells_it_and_adaptive_is_held_against_each_who_does_as_much() -> None:
+    measures = {f"{name}_utterances_per_second" for name in (RULES, ADAPTIVE, LOOP_32, BARE)}
+    assert _ratios(measures, [""]) == {
+        f"adaptive_vs_{name}": ("adaptive_utterances_per_second", f"{name}_utterances_per_second")
+        for name in (LOOP_32, BARE)
+    }
+
+
+def test_without_adaptive_nobody_is_held_against_it() -> None:
+    assert not _ratios({f"{name}_utterances_per_second" for name in (RULES, QUIX)}, [""])
