@@ -16,7 +16,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from infra.bench.broker import benchmark_broker
-from infra.bench.pipeline_entrants import ADAPTIVE, BARE, EVERYONE, QUALITY, RULES, ours, peers
+from infra.bench.pipeline_entrants import ADAPTIVE, BARE, EVERYONE, QUALITY, RULES, installed, ours, peers
 from infra.bench.pipeline_sides import Side
 from infra.bench.pipeline_topics import make_topics
 from infra.bench.pipeline_turns import CPU, PER_SECOND, Run
@@ -69,7 +69,7 @@ def bench_pipeline(
     sides = ours()
     if shape.peers:
         sides += peers(threads=settings.models.threads, labels=len(catalogue.labels), release=release)
-    sides = [side for side in sides if shape.has(side.name)]
+    sides = installed([side for side in sides if shape.has(side.name)], named=shape.only, say=say)
     numbers = sorted(set(shape.partitions)) or [settings.topics.partitions]
     suffixes = {number: f"_at_{number}_partitions" if len(numbers) > 1 else "" for number in numbers}
     with ExitStack() as stack:

@@ -49,6 +49,11 @@ class Side(NamedTuple):
     peer: tuple[str, ...] = ()
 
     @property
+    def project(self) -> str:
+        """Whose environment it needs; nobody's: it is ours."""
+        return self.peer[0] if self.peer else ""
+
+    @property
     def sink(self) -> str:
         """Where it writes."""
         return f"bench.pipeline.{self.name}" if self.peer else RESULTS

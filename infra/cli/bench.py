@@ -199,7 +199,7 @@ def pipeline(
 
     Beside transformers, Quix Streams and Bytewax. Uses an embedded broker in a folder of its own. uv
     brings the peers on the first run, into environments of their own: torch and all that comes with it, several
-    gigabytes.
+    gigabytes. Those that it cannot bring are left out, unless --only names them.
     """
     settings = begin()
     if catalogue:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from itertools import islice
+from typing import TYPE_CHECKING
 
 import pytest
 
+from infra.bench.peers import prepare_peer
 from infra.bench.pipeline import _ratios
 from infra.bench.pipeline_entrants import (
     ADAPTIVE,
     BARE,
     EVERYONE,
+    LOOP_1,
     LOOP_32,
     QUIX,
     RULES,
+    installed,
     ours,
     peers,
 )
@@ -23,6 +27,9 @@ from infra.bench.pipeline_turns import Shape, _hops, _rate
 from infra.chaos.utterances import distinct
 from schemas.errors import UnavailableError
 from streams.topics import RESULTS
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_no_text_is_said_twice_so_that_nobody_gains_by_remembering() -> None:
@@ -71,8 +78,44 @@ def everyone() -> list[Side]:
     return [*ours(), *peers(threads=2, labels=30, release=None)]
 
 
+def without_torch(project: str) -> None:
+    if project == "models":
+        raise UnavailableError("uv could not install peers/models: no route to host")
+
+
 def test_everyone_who_can_be_named_takes_part() -> None:
     assert sorted([*(side.name for side in everyone()), BARE]) == sorted(EVERYONE)
+
+
+def test_each_peers_environment_is_made_once_and_ours_needs_none() -> None:
+    made: list[str] = []
+    sides = everyone()
+    assert installed(sides, named=(), say=pytest.fail, prepare=made.append) == sides
+    assert made == ["models", "pipeline"]
+
+
+def test_who_cannot_be_installed_is_left_out_and_the_others_take_part() -> None:
+    why, said = "uv could not install peers/models: no route to host", list[str]()
+    here = {side.name for side in installed(everyone(), named=(), say=said.append, prepare=without_torch)}
+    assert {RULES, ADAPTIVE, QUIX} <= here
+    assert here.isdisjoint({LOOP_1, LOOP_32})
+    assert said == [f"without transformers_loop_1, transformers_loop_32: {why}"]
+
+
+def test_who_is_asked_for_by_name_and_cannot_be_installed_ends_the_benchmark_with_the_reason() -> None:
+    with pytest.raises(UnavailableError, match=r"^transformers_loop_32: uv could not install .* no route to host"):
+        installed(everyone(), named={LOOP_32, QUIX}, say=pytest.fail, prepare=without_torch)
+
+
+def test_whom_uv_cannot_install_is_named_with_its_last_words_and_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    uv = tmp_path / "uv"
+    uv.write_text("#!/bin/sh\necho 'error: building it' >&2\necho '  no route to host' >&2\nexit 2\n")
+    uv.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    with pytest.raises(UnavailableError, match=r"peers/models: no route to host: check the network .* try again"):
+        prepare_peer("models")
 
 
 def test_costs_with_more_partitions_are_held_against_those_with_the_fewest() -> None:

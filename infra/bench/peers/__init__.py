@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -18,10 +19,27 @@ def peer_command(peer: str, script: str, *arguments: str) -> list[str]:
     Raises:
         UnavailableError: There is no uv.
     """
+    return [*_uv("run", peer), "python", str(_HERE / peer / script), *arguments]
+
+
+def prepare_peer(peer: str) -> None:
+    """Have uv make a peer's environment, where there is none.
+
+    Raises:
+        UnavailableError: There is no uv, or it could not.
+    """
+    done = subprocess.run(_uv("sync", peer), check=False, capture_output=True, text=True)
+    if done.returncode:
+        said = (done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"])[-1].strip()
+        raise UnavailableError(
+            f"uv could not install {_HERE.name}/{peer}: {said}: check the network or uv's index settings, "
+            "then try again."
+        )
+
+
+def _uv(command: str, peer: str) -> list[str]:
     uv = shutil.which("uv") or shutil.which("uv", path=_CHECKOUT / ".uv" / "bin")
     if uv is None:
         raise UnavailableError("uv prepares the peers and is not here: `make install` brings it into the checkout.")
-    project = _HERE / peer
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
-    prefix = [uv, "run", "--quiet", "--frozen", "--python", python, "--project", str(project), "python"]
-    return [*prefix, str(project / script), *arguments]
+    return [uv, command, "--quiet", "--frozen", "--python", python, "--project", str(_HERE / peer)]
