@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 RULES, ADAPTIVE, QUALITY, AT_LEAST_ONCE = "rules", "adaptive", "quality", "at_least_once"
-LOOP_1, LOOP_32 = "transformers_loop_1", "transformers_loop_32"
+LOOP_1, LOOP_32, TORCHSERVE = "transformers_loop_1", "transformers_loop_32", "torchserve"
 QUIX, BYTEWAX = "quix", "bytewax"
 BARE = "bare_model"
 
-EVERYONE = (RULES, ADAPTIVE, AT_LEAST_ONCE, QUALITY, LOOP_1, LOOP_32, QUIX, BYTEWAX, BARE)
+EVERYONE = (RULES, ADAPTIVE, AT_LEAST_ONCE, QUALITY, LOOP_1, LOOP_32, TORCHSERVE, QUIX, BYTEWAX, BARE)
 
 
 def ours() -> list[Side]:
@@ -45,6 +45,7 @@ def peers(*, threads: int, labels: int, release: Path | None) -> list[Side]:
     return [
         Side(LOOP_1, peer=("models", "loop.py", "1", *model)),
         Side(LOOP_32, peer=("models", "loop.py", "32", *model)),
+        Side(TORCHSERVE, peer=("models", "served.py", "32", *model)),
         Side(QUIX, peer=("pipeline", "quix.py")),
         Side(BYTEWAX, peer=("pipeline", "flow.py")),
     ]

@@ -17,6 +17,7 @@ from infra.bench.pipeline_entrants import (
     LOOP_32,
     QUIX,
     RULES,
+    TORCHSERVE,
     installed,
     ours,
     peers,
@@ -87,6 +88,11 @@ def test_everyone_who_can_be_named_takes_part() -> None:
     assert sorted([*(side.name for side in everyone()), BARE]) == sorted(EVERYONE)
 
 
+def test_torchserve_is_given_what_the_loop_with_as_many_texts_is_given() -> None:
+    told = {side.name: side.peer[2:] for side in everyone()}
+    assert told[TORCHSERVE] == told[LOOP_32]
+
+
 def test_each_peers_environment_is_made_once_and_ours_needs_none() -> None:
     made: list[str] = []
     sides = everyone()
@@ -98,13 +104,13 @@ def test_who_cannot_be_installed_is_left_out_and_the_others_take_part() -> None:
     why, said = "uv could not install peers/models: no route to host", list[str]()
     here = {side.name for side in installed(everyone(), named=(), say=said.append, prepare=without_torch)}
     assert {RULES, ADAPTIVE, QUIX} <= here
-    assert here.isdisjoint({LOOP_1, LOOP_32})
-    assert said == [f"without transformers_loop_1, transformers_loop_32: {why}"]
+    assert here.isdisjoint({LOOP_1, LOOP_32, TORCHSERVE})
+    assert said == [f"without transformers_loop_1, transformers_loop_32, torchserve: {why}"]
 
 
 def test_who_is_asked_for_by_name_and_cannot_be_installed_ends_the_benchmark_with_the_reason() -> None:
-    with pytest.raises(UnavailableError, match=r"^transformers_loop_32: uv could not install .* no route to host"):
-        installed(everyone(), named={LOOP_32, QUIX}, say=pytest.fail, prepare=without_torch)
+    with pytest.raises(UnavailableError, match=r"^torchserve: uv could not install .* no route to host"):
+        installed(everyone(), named={TORCHSERVE, QUIX}, say=pytest.fail, prepare=without_torch)
 
 
 def test_whom_uv_cannot_install_is_named_with_its_last_words_and_what_to_do(
@@ -140,10 +146,10 @@ def test_costs_with_more_partitions_are_held_against_those_with_the_fewest() -> 
 
 
 def test_with_one_number_of_partitions_no_name_tells_it_and_adaptive_is_held_against_each_who_does_as_much() -> None:
-    measures = {f"{name}_utterances_per_second" for name in (RULES, ADAPTIVE, LOOP_32, BARE)}
+    measures = {f"{name}_utterances_per_second" for name in (RULES, ADAPTIVE, TORCHSERVE, BARE)}
     assert _ratios(measures, [""]) == {
         f"adaptive_vs_{name}": ("adaptive_utterances_per_second", f"{name}_utterances_per_second")
-        for name in (LOOP_32, BARE)
+        for name in (TORCHSERVE, BARE)
     }
 
 
