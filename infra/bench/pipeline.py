@@ -42,7 +42,8 @@ _NOTES = (
     "at_least_once: adaptive without transactions.",
     "transformers_loop: poll, pipeline in torch fp32, produce, flush, commit; 1 or 32 texts a turn.",
     "torchserve: that loop and that pipeline, 32 texts a turn, each turn a request to TorchServe's one worker.",
-    "quix: exactly once, a record a call, as its functions are. bytewax: up to 512 a call. Both call our classifier.",
+    "quix, bytewax, faust: with our classifier, adaptive.",
+    "quix: exactly once, a record a call, as its functions are. bytewax, faust: up to 512 a call; faust at least once.",
     "bare_model: that classifier in a loop without Kafka, 512 texts a call.",
     "Latencies: adaptive, from before a producer is told to send to a read_committed reader's having the result.",
 )

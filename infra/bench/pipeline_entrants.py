@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 RULES, ADAPTIVE, QUALITY, AT_LEAST_ONCE = "rules", "adaptive", "quality", "at_least_once"
 LOOP_1, LOOP_32, TORCHSERVE = "transformers_loop_1", "transformers_loop_32", "torchserve"
-QUIX, BYTEWAX = "quix", "bytewax"
+QUIX, BYTEWAX, FAUST = "quix", "bytewax", "faust"
 BARE = "bare_model"
 
-EVERYONE = (RULES, ADAPTIVE, AT_LEAST_ONCE, QUALITY, LOOP_1, LOOP_32, TORCHSERVE, QUIX, BYTEWAX, BARE)
+EVERYONE = (RULES, ADAPTIVE, AT_LEAST_ONCE, QUALITY, LOOP_1, LOOP_32, TORCHSERVE, QUIX, BYTEWAX, FAUST, BARE)
 
 
 def ours() -> list[Side]:
@@ -48,6 +48,7 @@ def peers(*, threads: int, labels: int, release: Path | None) -> list[Side]:
         Side(TORCHSERVE, peer=("models", "served.py", "32", *model)),
         Side(QUIX, peer=("pipeline", "quix.py")),
         Side(BYTEWAX, peer=("pipeline", "flow.py")),
+        Side(FAUST, peer=("pipeline", "agent.py")),
     ]
 
 

@@ -197,7 +197,7 @@ def pipeline(
 ) -> None:
     """Kafka to Kafka: utterances a second beside what a user would pick instead; latency, processors, memory.
 
-    Beside transformers, TorchServe, Quix Streams and Bytewax. Uses an embedded broker in a folder of its own. uv
+    Beside transformers, TorchServe, Quix Streams, Bytewax and Faust. Uses an embedded broker in a folder of its own. uv
     brings the peers on the first run, into environments of their own: torch and all that comes with it, several
     gigabytes. Those that it cannot bring are left out, unless --only names them.
     """

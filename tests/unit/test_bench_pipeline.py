@@ -13,6 +13,7 @@ from infra.bench.pipeline_entrants import (
     ADAPTIVE,
     BARE,
     EVERYONE,
+    FAUST,
     LOOP_1,
     LOOP_32,
     QUIX,
@@ -103,7 +104,7 @@ def test_each_peers_environment_is_made_once_and_ours_needs_none() -> None:
 def test_who_cannot_be_installed_is_left_out_and_the_others_take_part() -> None:
     why, said = "uv could not install peers/models: no route to host", list[str]()
     here = {side.name for side in installed(everyone(), named=(), say=said.append, prepare=without_torch)}
-    assert {RULES, ADAPTIVE, QUIX} <= here
+    assert {RULES, ADAPTIVE, QUIX, FAUST} <= here
     assert here.isdisjoint({LOOP_1, LOOP_32, TORCHSERVE})
     assert said == [f"without transformers_loop_1, transformers_loop_32, torchserve: {why}"]
 
@@ -146,10 +147,10 @@ def test_costs_with_more_partitions_are_held_against_those_with_the_fewest() -> 
 
 
 def test_with_one_number_of_partitions_no_name_tells_it_and_adaptive_is_held_against_each_who_does_as_much() -> None:
-    measures = {f"{name}_utterances_per_second" for name in (RULES, ADAPTIVE, TORCHSERVE, BARE)}
+    measures = {f"{name}_utterances_per_second" for name in (RULES, ADAPTIVE, FAUST, TORCHSERVE, BARE)}
     assert _ratios(measures, [""]) == {
         f"adaptive_vs_{name}": ("adaptive_utterances_per_second", f"{name}_utterances_per_second")
-        for name in (TORCHSERVE, BARE)
+        for name in (TORCHSERVE, FAUST, BARE)
     }
 
 

@@ -37,9 +37,15 @@ class Library:
 
     def answer(self, values: Sequence[bytes]) -> list[bytes]:
         """Return a result for each utterance."""
+        return self._call(self._answer(values))
+
+    async def answer_from_loop(self, values: Sequence[bytes]) -> list[bytes]:
+        """Return a result for each utterance, to a caller with an event loop of its own, which goes on meanwhile."""
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self._answer(values), self._loop))
+
+    async def _answer(self, values: Sequence[bytes]) -> list[bytes]:
         said = [json.loads(value) for value in values]
-        texts = [each["text"] for each in said]
-        answers = self._call(self._classifier.classify(texts, self._route, caching=False))
+        answers = await self._classifier.classify([each["text"] for each in said], self._route, caching=False)
         return [
             json.dumps({"utterance_id": each["id"], "intent": answer.intent}).encode()
             for each, answer in zip(said, answers, strict=True)
