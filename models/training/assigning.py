@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,19 +13,9 @@ from models.training.relearning import labelled
 from models.training.self_training import take_for
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from models.encoder import Encoder
     from models.learning.material import Material
-    from models.training.assignment import Said
-
-
-class Folders(NamedTuple):
-    """Where releases lie: the owner's, the one that serves, and the one to be made."""
-
-    owner: Path
-    champion: Path
-    out: Path
+    from models.training.assignment import Folders, Said
 
 
 def assign(

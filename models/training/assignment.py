@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, NamedTuple
+
 import msgspec
 
 from models.taught_network import Taught  # noqa: TC001 - msgspec reads it from here
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 Said = tuple[str, int]
 """A text, normalised, and the column of what it means: the place of its intent in the catalogue, or one more."""
@@ -36,3 +41,11 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     taught: Taught
     seed: int
     threads: int
+
+
+class Folders(NamedTuple):
+    """Where releases lie: the owner's, the one that serves, and the one to be made."""
+
+    owner: Path
+    champion: Path
+    out: Path

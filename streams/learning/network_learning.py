@@ -22,6 +22,7 @@ from models.learning.material import forgotten, gather, learnable
 from models.release import DISTILBERT, DamagedReleaseError
 from models.store import InvalidLocationError, fetch_file, fetch_release, push_release
 from models.taught_network import TAUGHT_FILE, Taught
+from models.training.assignment import Folders
 from schemas.errors import UnavailableError
 from schemas.events import Challenge
 from streams.fleet.duty import DutyObserver, DutyThread
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from confluent_kafka import Consumer
 
     from flags.evaluation import Snapshot
+    from models.learning.material import Material
     from models.training.assignment import Assignment
     from models.training.contest import Contest
     from schemas.events import ModelRelease, TrialVerdict
@@ -239,6 +241,9 @@ class NetworkLearning:
 
     def _go_back(self, champion: Champion, lost: int) -> None:
         """Have the owner's network serve again: what is taught next begins there, and learns nothing that is gone."""
+        current = self._acts.read().serving.get(DISTILBERT)
+        if current is None or current.release != champion.record.release:
+            return  # something else serves, which we are about to hear of
         reason = f"{lost} of the texts that {champion.record.release} had learnt were forgotten."
         try:
             self._acts.promote(DISTILBERT, champion.taught.owner, by=BY, reason=reason)
@@ -249,8 +254,6 @@ class NetworkLearning:
         _log.info("network_taken_back", release=champion.record.release, forgotten=lost)
 
     def _attempt(self, champion: Champion, pupil: Pupil, lessons: Lessons, term: Term) -> None:
-        from models.training.assigning import Folders, assign  # noqa: PLC0415 - imports scikit-learn
-
         begun, owner = time.monotonic(), champion.taught.owner
         material = gather(pupil.catalogue, lessons, self._traffic())
         with tempfile.TemporaryDirectory() as scratch:
@@ -259,20 +262,10 @@ class NetworkLearning:
                 self._folder(champion.record),
                 Path(scratch) / DISTILBERT,
             )
-            assignment = assign(
-                material,
-                pupil.encoder,
-                folders,
-                owner=owner,
-                learnt=champion.taught.lessons,
-                lessons=lessons.revision,
-                threads=self._threads,
-            )
-            contest = self._try(assignment, term.lasts)
+            contest = self._contest(champion, pupil, material, folders=folders, revision=lessons.revision, term=term)
             if contest is None:
                 return
             seconds = time.monotonic() - begun
-            self._attempted[owner] = lessons.revision
             self._observer.network_challenged(contest.code, seconds)
             _log.info("network_challenged", code=contest.code, p_value=contest.p_value, seconds=round(seconds, 1))
             challenge = Challenge(
@@ -293,6 +286,33 @@ class NetworkLearning:
             if contest.promoted:
                 challenge = self._release(folders.out, challenge, term)
             self._record(challenge)
+
+    def _contest(
+        self, champion: Champion, pupil: Pupil, material: Material, *, folders: Folders, revision: int, term: Term
+    ) -> Contest | None:
+        """Return what came of teaching; None where it could not be done, or the term ended first."""
+        from models.training.assigning import assign  # noqa: PLC0415 - imports scikit-learn
+
+        begun, owner = time.monotonic(), champion.taught.owner
+        try:
+            assignment = assign(
+                material,
+                pupil.encoder,
+                folders,
+                owner=owner,
+                learnt=champion.taught.lessons,
+                lessons=revision,
+                threads=self._threads,
+            )
+            contest = self._try(assignment, term.lasts)
+        except UnavailableError as error:
+            self._attempted[owner] = revision  # another minute of the same would fail in the same way
+            self._observer.network_challenged("failed", time.monotonic() - begun)
+            _log.error("network_not_taught", release=champion.record.release, reason=str(error))
+            return None
+        if contest is not None:
+            self._attempted[owner] = revision
+        return contest
 
     def _folder(self, record: ModelRelease) -> Path:
         return fetch_release(record.location, record.sha256, self._fetched, max_bytes=self._max_bytes)

@@ -13,7 +13,8 @@ from models.encoder import Encoder
 from models.learning.lessons import lesson_key
 from models.learning.material import Material
 from models.training.apart import attempt_apart
-from models.training.assigning import Folders, assign
+from models.training.assigning import assign
+from models.training.assignment import Folders
 from schemas.errors import UnavailableError
 from schemas.events import Lesson
 from tests.kit.word_release import write_release
