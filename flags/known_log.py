@@ -24,6 +24,7 @@ class KnownLog:
     Attributes:
         start: The first offset not folded.
         end: Where the log ended, markers of transactions included.
+        owed: Where it must have got at least before it is read: behind what we wrote ourselves and could not fold.
         audited: The audit's newest revision when we began to read; None: not read yet.
     """
 
@@ -32,6 +33,7 @@ class KnownLog:
         self._refused: dict[bytes | None, list[RefusedRecord]] = {}
         self.start = 0
         self.end = 0
+        self.owed = 0
         self.audited: int | None = None
 
     @property
@@ -78,9 +80,11 @@ class KnownLog:
             self._refused[key] = left
 
     def written(self, offset: int, key: bytes, value: bytes) -> None:
-        """Fold our own record, so that it need not be read; if somebody wrote before it, all that will be."""
+        """Fold our own record, so that it need not be read; if somebody wrote before it, all that has to be."""
         if offset <= self.end:
             self.fold.apply(key, value, offset)
             self.fold.settle()
             self._refused.pop(key, None)
             self.start, self.end = offset + 1, offset + 1 + MARKER
+        else:
+            self.owed = offset + 1

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import threading
+import time
 import uuid
 from typing import TYPE_CHECKING, TypeVar
 
@@ -39,6 +40,9 @@ _log = structlog.get_logger(__name__)
 
 _AUDIT_TAIL = 200
 _STRAYS = 1_000  # in one transaction
+
+_MARKER_SECONDS = 5.0
+_MARKER_POLL_SECONDS = 0.01
 
 _EVENT_TYPE = CE_TYPES[FlagChange]
 
@@ -201,7 +205,7 @@ class Writer:
         if self._consumer is None:
             self._consumer = self._new_consumer()
         reader = LogReader(self._consumer, self._topic)
-        _, end = reader.bounds()
+        end = self._end_of(reader)
         if end < self._log.start - MARKER:  # our own last transaction may not have its marker yet
             self._log = KnownLog(self._topic)  # the topic was made anew
         log = self._log
@@ -212,6 +216,15 @@ class Writer:
         seen = [change for record in reader.messages(log.start, end) if (change := log.add(record)) is not None]
         log.settle(end)
         return seen
+
+    def _end_of(self, reader: LogReader) -> int:
+        """Return where the log ends, with all in it that we wrote: a transaction's marker comes after its commit."""
+        deadline = time.monotonic() + _MARKER_SECONDS
+        while True:
+            _, end = reader.bounds()
+            if end >= self._log.owed or time.monotonic() > deadline:  # later than that, the topic was made anew
+                return end
+            time.sleep(_MARKER_POLL_SECONDS)
 
     def _newest_audited(self) -> int:
         """Return the newest revision of the audit: compaction and vandals may have left the changelog behind it."""

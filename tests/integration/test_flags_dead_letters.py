@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from confluent_kafka import Consumer, Producer
@@ -149,6 +149,32 @@ def test_a_bad_record_that_came_while_another_was_being_mended_is_buried(
     with running(topics, "a", "b") as workers:
         wait_until(lambda: all(worker.well() for worker in workers), "all are well")
     assert [letter.value for letter in letters(topics)] == [b"read", b"after what was read"]
+
+
+def test_who_wrote_after_a_record_by_hand_counts_on_from_what_it_wrote_be_its_marker_there_or_not(
+    topics: FlagTopics,
+) -> None:
+    behind: list[tuple[int, int]] = []
+
+    class Overtaken(Producer):
+        def begin_transaction(self) -> None:
+            topics.write_by_hand(b"quality_mode", b"garbage")
+            super().begin_transaction()
+
+    class Late(Consumer):
+        """Is told for a while where the log ended before our last transaction's marker was there."""
+
+        def get_watermark_offsets(self, *place: Any, **options: Any) -> Any:
+            return behind.pop() if behind else super().get_watermark_offsets(*place, **options)
+
+    topics.write_by_hand(b"caching", b"garbage")
+    writer = topics.writer(producer=Overtaken, consumer=Late)
+    first = writer.restore("caching")
+    assert first is not None
+    behind += 3 * [(0, 2)]  # both that were written by hand
+    second = writer.restore("quality_mode")
+    assert second is not None
+    assert second.revision == first.revision + 1
 
 
 def test_a_change_by_anyone_buries_what_it_takes_the_place_of(topics: FlagTopics) -> None:

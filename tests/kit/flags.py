@@ -86,10 +86,16 @@ class FlagTopics:
         self.admin.delete_topics([self.changelog])[self.changelog].result(20)
         wait_until(lambda: self.changelog not in self.admin.list_topics(timeout=20).topics, "the changelog is gone")
 
-    def writer(self, worker_id: str = "writer", *, producer: type[Producer] = Producer) -> Writer:
+    def writer(
+        self,
+        worker_id: str = "writer",
+        *,
+        producer: type[Producer] = Producer,
+        consumer: type[Consumer] = Consumer,
+    ) -> Writer:
         writer = Writer(
             new_producer=lambda: producer(writer_config(self.client, self.group)),
-            new_consumer=lambda: Consumer(reader_config(self.client)),
+            new_consumer=lambda: consumer(reader_config(self.client)),
             topic=self.changelog,
             audit_topic=self.audit,
             dead_letter_topic=self.dead_letters,
