@@ -294,7 +294,7 @@ class Metrics:
         )
         self.network_challenges = self._counter(
             "intentstream_network_challenges",
-            "Heads that learnt corrections, by whether they were released or why not.",
+            "Fine-tuned networks that were taught corrections, by whether they were released or why not.",
             "code",
         )
         self.network_challenge_seconds = self._gauge(

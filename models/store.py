@@ -42,6 +42,10 @@ class StoreUnavailableError(UnavailableError):
     code = "store_unavailable"
 
 
+class MissingFileError(DamagedReleaseError):
+    """A release that was made without a file which others of its kind have."""
+
+
 def push_release(folder: Path, store: str) -> tuple[str, str, Manifest]:
     """Copy a release to a store; the manifest comes last, so that what has one is whole.
 
@@ -104,20 +108,27 @@ def fetch_release(location: str, sha256: str, root: Path, *, max_bytes: int) -> 
     return folder
 
 
-def fetch_file(location: str, sha256: str, name: str) -> bytes:
+def fetch_file(location: str, sha256: str, name: str, *, most_bytes: int = _MOST_MANIFEST_BYTES) -> bytes:
     """Return one small file of a release, held against the manifest, and that against its digest.
 
+    Args:
+        location: URL of the release.
+        sha256: Of its manifest.
+        name: Of the file.
+        most_bytes: Of a larger one only the beginning is read, which is not what its digest says.
+
     Raises:
-        DamagedReleaseError: It is not what the digests say, or there is none of that name.
+        MissingFileError: The release has none of that name.
+        DamagedReleaseError: It is not what the digests say.
         InvalidLocationError: The URL cannot be used.
         StoreUnavailableError: It cannot be read.
     """
     system, path = _open(location)
     manifest = read_manifest(_fetch_manifest(system, path, location, sha256), location)
     if name not in manifest.files:
-        raise DamagedReleaseError(f"the release at {location} has no {name}")
+        raise MissingFileError(f"the release at {location} has no {name}")
     with _failing_as(f"{location} cannot be read"), system.open(f"{path}/{name}", "rb") as source:
-        content: bytes = source.read(_MOST_MANIFEST_BYTES)
+        content: bytes = source.read(most_bytes)
     if hashlib.sha256(content).hexdigest() != manifest.files[name]:
         raise DamagedReleaseError(f"the release at {location} is damaged: {name}")
     return content

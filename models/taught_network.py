@@ -6,6 +6,9 @@ import msgspec
 
 TAUGHT_FILE = "taught.json"
 
+MOST_BYTES = 8 << 20
+"""Of that file: a key is 35 bytes, and there are 100,000 lessons at most."""
+
 
 class Taught(msgspec.Struct, frozen=True, kw_only=True):
     """The content of `taught.json`; no text is in it.

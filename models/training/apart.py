@@ -48,7 +48,7 @@ def attempt_apart(assignment: Assignment, *, goes_on: Callable[[], bool]) -> Con
             ended by somebody else.
     """
     with subprocess.Popen(
-        [sys.executable, "-m", __name__],
+        [sys.executable, "-P", "-m", __name__],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,  # a library's trace may have texts in it; what went wrong is said in the outcome
@@ -99,6 +99,7 @@ def main() -> None:
     threading.Thread(target=_end_with_who_asked, daemon=True).start()
     with os.fdopen(answer, "wb") as pipe:
         pipe.write(msgspec.json.encode(_outcome(assignment)))
+    os._exit(0)  # an interpreter that ends while a thread reads from the pipe aborts
 
 
 def _outcome(assignment: Assignment) -> _Outcome:

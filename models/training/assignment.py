@@ -24,8 +24,10 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
         out: Where the taught release is to lie.
         labels: The catalogue's intents, in its order.
         known: What the catalogue says, and the corrections that the champion has learnt.
-        new: The corrections that it has not.
-        guessed: What was said lately, each text with what it is taken for.
+        shown: Of the corrections that it has not, those that the twin learns.
+        held_out: Those that the twin is asked about.
+        guessed_by_twin: What was said lately, each text with what it is taken for without knowing of `held_out`.
+        guessed: Likewise, knowing of all.
         taught: What the release is to say of itself.
         seed: Of all that chance decides.
         threads: Of torch, on a processor.
@@ -36,7 +38,9 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     out: str
     labels: tuple[str, ...]
     known: tuple[Said, ...]
-    new: tuple[Said, ...]
+    shown: tuple[Said, ...]
+    held_out: tuple[Said, ...]
+    guessed_by_twin: tuple[Said, ...]
     guessed: tuple[Said, ...]
     taught: Taught
     seed: int

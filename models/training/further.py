@@ -10,7 +10,6 @@ its own.
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import tempfile
 from importlib.metadata import version
@@ -37,7 +36,8 @@ if TYPE_CHECKING:
 
     from models.training.assignment import Assignment, Said
 
-_RECIPE = Recipe(epochs=2, learning_rate=1e-4, head_learning_rate=1e-4)
+_RECIPE = Recipe(epochs=2, learning_rate=1e-4, head_learning_rate=1e-4, refit=False)
+_TOO_FEW = "There are too few new corrections to keep some from a twin."
 _TIMES = 2
 """How often a text that somebody labelled is learnt where one that was guessed is learnt once."""
 
@@ -53,6 +53,7 @@ class Further:
     def __init__(self, assignment: Assignment, *, recipe: Recipe = _RECIPE) -> None:
         self._task = assignment
         self._owner = Path(assignment.owner)
+        self._scratch = Path(assignment.out).parent  # whoever asked takes it away, whatever becomes of this process
         self._recipe = recipe
         self._device = best_device(threads=assignment.threads)
 
@@ -62,32 +63,35 @@ class Further:
         Raises:
             UnavailableError: torch is not there, or the owner's release holds nothing that can be trained.
         """
-        held_out = [said for said in self._task.new if _lot(said[0])]
-        rest = [said for said in self._task.new if not _lot(said[0])]
-        asked = [*self._task.known, *held_out]
-        with tempfile.TemporaryDirectory() as scratch:
-            twin = Path(scratch) / "twin"
-            twin.mkdir()
-            self._train([*self._task.known, *rest], twin)
-            champion, challenger = (
-                DistilbertModel(folder, self._task.labels, threads=self._task.threads)
-                .predict([text for text, _ in asked])
-                .argmax(axis=1)
-                for folder in (Path(self._task.champion), twin)
-            )
-        contest = hold(
-            champion,
-            challenger,
-            np.array([column for _, column in asked], np.intp),
-            np.arange(len(asked)) >= len(self._task.known),
-            labels=(*self._task.labels, None),
-        )
+        task = self._task
+        if not (task.held_out and task.shown):
+            return Contest("no_better", _TOO_FEW, texts=0, champion=0, challenger=0, p_value=1.0, falls={})
+        with tempfile.TemporaryDirectory(dir=self._scratch) as twin:
+            self._train((*task.known, *task.shown), task.guessed_by_twin, Path(twin))
+            contest = self._hold(Path(twin))
         if contest.promoted:
-            make_release(Path(self._task.out), lambda folder: self._write(folder, contest))
+            make_release(Path(task.out), lambda folder: self._write(folder, contest))
         return contest
 
+    def _hold(self, twin: Path) -> Contest:
+        """Ask champion and twin about what the twin has not learnt, and about what the champion has right.
+
+        The twin has just learnt what both are to know: that it has more of it right would say nothing.
+        """
+        task = self._task
+        asked = (*task.known, *task.held_out)
+        texts, truth = [text for text, _ in asked], np.array([column for _, column in asked], np.intp)
+        champion, challenger = (
+            DistilbertModel(folder, task.labels, threads=task.threads).predict(texts).argmax(axis=1)
+            for folder in (Path(task.champion), twin)
+        )
+        new = np.arange(len(asked)) >= len(task.known)
+        counts = new | (champion == truth)
+        return hold(champion[counts], challenger[counts], truth[counts], new[counts], labels=(*task.labels, None))
+
     def _write(self, folder: Path, contest: Contest) -> Provenance:
-        self._train([*self._task.known, *self._task.new], folder)
+        task = self._task
+        self._train((*task.known, *task.shown, *task.held_out), task.guessed, folder)
         (folder / TAUGHT_FILE).write_bytes(msgspec.json.encode(self._task.taught))
         owners = read_release(self._owner).provenance
         return msgspec.structs.replace(
@@ -99,7 +103,7 @@ class Further:
             metrics=contest.metrics,
         )
 
-    def _train(self, labelled: Sequence[Said], folder: Path) -> None:
+    def _train(self, labelled: Sequence[Said], guessed: Sequence[Said], folder: Path) -> None:
         """Leave in a folder the owner's release with a network that has learnt more; all but that is as it was."""
         for file in self._owner.iterdir():
             if file.name != MANIFEST_FILE:
@@ -109,12 +113,12 @@ class Further:
         labels = (*self._task.labels, None)
         learnt = [
             (text, places[labels[column]])
-            for text, column in (*self._task.guessed, *_TIMES * tuple(labelled))
+            for text, column in (*guessed, *_TIMES * tuple(labelled))
             if labels[column] in places
         ]
         texts = [text for text, _ in learnt]
         network = trained_network(self._owner)
-        with tempfile.TemporaryDirectory() as checkpoints:
+        with tempfile.TemporaryDirectory(dir=self._scratch) as checkpoints:
             FineTuning(
                 network,
                 Labelled(
@@ -130,8 +134,3 @@ class Further:
             ).run()
         network.save_pretrained(folder)
         export_onnx(folder, texts)
-
-
-def _lot(text: str) -> bool:
-    """Return whether a new correction is kept from the twin: half of them are, the same ones each time."""
-    return bool(hashlib.sha256(text.encode()).digest()[0] & 1)

@@ -15,8 +15,6 @@ import msgspec
 import structlog
 
 from flags.errors import ConflictError
-from flags.log_reader import LogReader
-from models.learning.lessons import Lessons
 from models.release import ZERO_SHOT, DamagedReleaseError
 from models.store import InvalidLocationError, StoreUnavailableError, fetch_file, push_release
 from models.zero_shot_release import MADE_FOR_FILE, MadeFor, check_made_for, make_zero_shot_release
@@ -24,12 +22,10 @@ from schemas.errors import UnavailableError
 from schemas.events import Challenge, TrialVerdict
 from streams.fleet.duty import DutyObserver, DutyThread
 from streams.learning.guard import is_learning
-from streams.learning.lesson_log import follow_lessons
+from streams.learning.lesson_log import ReadLessons
 from streams.learning.tried import Tried
-from streams.privacy.parts import opening
 from streams.release_log import TrialError
 from streams.results import timestamp
-from streams.topics import CORRECTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -39,12 +35,14 @@ if TYPE_CHECKING:
     from flags.evaluation import Snapshot
     from models.catalogue import Catalogue
     from models.encoder import Encoder
+    from models.learning.lessons import Lessons
     from models.learning.material import Material
     from models.training.learner import Attempt, HeadLearner
     from models.zero_shot import ZeroShotModel
     from schemas.events import ModelRelease
     from streams.fleet.duty import Term
     from streams.fleet.election import Election
+    from streams.learning.network_watch import NetworkWatch
     from streams.privacy.person_keys import PersonKeys
     from streams.release_acts import ReleaseActs
 
@@ -102,6 +100,7 @@ class HeadLearning:
         observer: Who counts.
         keys: Open what is sealed.
         most_texts: So many texts are remembered.
+        networks: Is shown the lessons, too: the network has learnt from them, and forgets as heads do.
     """
 
     def __init__(
@@ -123,6 +122,7 @@ class HeadLearning:
         observer: LearnerObserver,
         keys: PersonKeys | None = None,
         most_texts: int,
+        networks: NetworkWatch,
     ) -> None:
         self._keys = keys
         self._new_reader = new_reader
@@ -137,6 +137,7 @@ class HeadLearning:
         self._flags = flags
         self._worker_id = worker_id
         self._observer = observer
+        self._networks = networks
         self._made: tuple[int, Material] | None = None
         self._watch = Tried(ZERO_SHOT, _texts_of, acts=acts, record=record, by=BY, worker_id=worker_id, most=most_texts)
         self._thread = DutyThread(
@@ -162,12 +163,14 @@ class HeadLearning:
         """Follow the corrections, and try another head whenever there are enough new ones."""
         reader = self._new_reader()
         try:
-            log, lessons, place = LogReader(reader, CORRECTIONS), Lessons(), 0
+            read = ReadLessons(reader, self._keys)
+            lessons = read.lessons
             learner: HeadLearner | None = None
             taught: Pupil | None = None
             self._observer.head_learning(active=True)
             while term.lasts(_LOOK_SECONDS):
-                place = follow_lessons(log, lessons, place, opening(self._keys))
+                read.follow()
+                self._networks.look(lessons)
                 pupil = self._pupil()
                 if pupil is None or not (len(lessons) or pupil.texts):
                     continue  # to learn and to forget there is nothing; a learner begins by importing for seconds

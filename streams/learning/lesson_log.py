@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 import structlog
 
+from flags.log_reader import LogReader
 from flags.log_tail import LogTail, TailObserver
 from models.learning.lessons import Lessons, lesson_key
 from schemas.cloudevents import unseal
 from schemas.errors import InvalidEventError
 from schemas.events import Lesson
 from streams.privacy.parts import opening
+from streams.topics import CORRECTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
     from confluent_kafka import Consumer, Message
     from confluent_kafka.admin import AdminClient
 
-    from flags.log_reader import LogReader
     from schemas.cloudevents import OpenText
     from streams.privacy.person_keys import PersonKeys
 
@@ -56,22 +57,37 @@ def read_lesson(
     return name, lesson
 
 
-def follow_lessons(log: LogReader, lessons: Lessons, place: int, open_text: OpenText | None) -> int:
-    """Apply what is new, and return where the log ends.
+class ReadLessons:
+    """The lessons as far as they were read. Of one thread.
 
     Args:
-        log: Reads it.
+        reader: A consumer as `flags.clients.reader_config` configures it.
+        keys: Open what is sealed; None: all is plain.
+
+    Attributes:
         lessons: What was read so far.
-        place: Up to where that is.
-        open_text: Opens what is sealed.
     """
-    low, end = log.bounds()
-    for record in log.messages(max(low, place), end):
-        try:
-            lessons.apply(*read_lesson(record.key(), record.value(), open_text))
-        except InvalidEventError as fault:
-            _log.warning("lesson_refused", offset=record.offset(), code=fault.code)
-    return max(place, end)
+
+    def __init__(self, reader: Consumer, keys: PersonKeys | None) -> None:
+        self.lessons = Lessons()
+        self._log = LogReader(reader, CORRECTIONS)
+        self._keys = keys
+        self._place = 0
+
+    def follow(self) -> None:
+        """Read what is new.
+
+        Raises:
+            UnavailableError: The broker is away.
+        """
+        low, end = self._log.bounds()
+        open_text = opening(self._keys)
+        for record in self._log.messages(max(low, self._place), end):
+            try:
+                self.lessons.apply(*read_lesson(record.key(), record.value(), open_text))
+            except InvalidEventError as fault:
+                _log.warning("lesson_refused", offset=record.offset(), code=fault.code)
+        self._place = max(self._place, end)
 
 
 class Learner(Protocol):

@@ -12,6 +12,7 @@ from mode import Service
 from flags.clients import follower_config, reader_config
 from models.learning.corrector import Corrector
 from models.learning.verdicts import Judge
+from models.release import DISTILBERT
 from schemas.access import Access
 from streams.clients import (
     admin_client,
@@ -31,6 +32,8 @@ from streams.learning.guard import GuardRunner
 from streams.learning.learner import HeadLearning, Pupil
 from streams.learning.lesson_log import LessonFollower
 from streams.learning.network_learning import NetworkLearning
+from streams.learning.network_watch import Champions, NetworkWatch
+from streams.learning.teaching import Place, Teaching
 from streams.learning.traffic import read_traffic
 from streams.release_acts import ReleaseActs
 from streams.topics import CORRECTIONS
@@ -99,6 +102,7 @@ class LearningParts(Service):
         self._settings = settings
         self._keys = keys
         self._serving = serving
+        self._network = network
         self._side = loop
         self._observer = observer
         self.corrector = Corrector(
@@ -123,18 +127,17 @@ class LearningParts(Service):
             wait_for_flags=wait_for_flags,
             observer=observer,
         )
-        at_once = settings.learning.release_by == "at_once"
-        store = settings.models.store or str((settings.state_folder / "releases").resolve())
+        acts = ReleaseActs(settings)
         self._learner = HeadLearning(
             new_election=partial(self._new_election, "learner"),
             new_reader=self._new_reader,
             pupil=self._pupil,
             new_learner=self._new_learner,
             traffic=self._traffic,
-            acts=ReleaseActs(settings),
+            acts=acts,
             tried=tried,
-            at_once=at_once,
-            store=store,
+            at_once=self._at_once,
+            store=self._store,
             record=self._record,
             flags=flags,
             wait_for_flags=wait_for_flags,
@@ -142,30 +145,16 @@ class LearningParts(Service):
             observer=observer,
             keys=keys,
             most_texts=settings.learning.max_texts,
+            networks=NetworkWatch(
+                Champions(self._network_served),
+                tried=tried,
+                acts=acts,
+                record=self._record,
+                worker_id=settings.worker.id,
+                most=settings.learning.max_texts,
+            ),
         )
-        self._network_learner = NetworkLearning(
-            new_election=partial(self._new_election, "network-learner"),
-            new_reader=self._new_reader,
-            pupil=self._pupil,
-            serving=network,
-            tried=tried,
-            traffic=self._traffic,
-            attempt=_attempt_apart,
-            acts=ReleaseActs(settings),
-            at_once=at_once,
-            store=store,
-            fetched=settings.state_folder / "teaching",
-            max_bytes=settings.models.max_release_bytes,
-            after=settings.learning.fine_tune_after,
-            most_texts=settings.learning.max_texts,
-            threads=settings.models.threads,
-            record=self._record,
-            flags=flags,
-            wait_for_flags=wait_for_flags,
-            worker_id=settings.worker.id,
-            observer=observer,
-            keys=keys,
-        )
+        self._network_learner = self._new_network_learner(flags, wait_for_flags, tried)
         self.routes = FeedbackRoute(
             access=Access(settings.access.tokens),
             publisher=publisher,
@@ -197,7 +186,60 @@ class LearningParts(Service):
     def _record(self, event: Challenge | TrialVerdict) -> None:
         write_to_audit(Producer(producer_config(self._settings)), event)
 
+    def _new_network_learner(
+        self,
+        flags: Callable[[], Snapshot],
+        wait_for_flags: Callable[[float], bool],
+        tried: Callable[[], ModelRelease | None],
+    ) -> NetworkLearning:
+        settings, acts = self._settings, ReleaseActs(self._settings)
+        teaching = Teaching(
+            Place(
+                store=self._store,
+                fetched=settings.state_folder / "teaching",
+                max_bytes=settings.models.max_release_bytes,
+                threads=settings.models.threads,
+                most_texts=settings.learning.max_texts,
+            ),
+            traffic=self._traffic,
+            attempt=_attempt_apart,
+            acts=acts,
+            at_once=self._at_once,
+            serving=self._network_served,
+            tried=tried,
+            worker_id=settings.worker.id,
+        )
+        return NetworkLearning(
+            teaching,
+            Champions(self._network_served),
+            pupil=self._pupil,
+            tried=tried,
+            acts=acts,
+            after=settings.learning.fine_tune_after,
+            most_texts=settings.learning.max_texts,
+            record=self._record,
+            new_election=partial(self._new_election, "network-learner"),
+            new_reader=self._new_reader,
+            flags=flags,
+            wait_for_flags=wait_for_flags,
+            observer=self._observer,
+            keys=self._keys,
+        )
+
+    @property
+    def _at_once(self) -> bool:
+        return self._settings.learning.release_by == "at_once"
+
+    @property
+    def _store(self) -> str:
+        settings = self._settings
+        return settings.models.store or str((settings.state_folder / "releases").resolve())
+
     # On the learners' threads.
+
+    def _network_served(self) -> ModelRelease | None:
+        """Return the network that was announced to serve; None where a server answers in its place."""
+        return None if self._serving.current.stood_in_for(DISTILBERT) else self._network()
 
     def _traffic(self) -> list[str]:
         """Return what was said lately."""

@@ -129,10 +129,11 @@ class KeyFollower:
         return open_text
 
     def _wait_for(self, arrived: Callable[[], bool], seconds: float) -> None:
+        furthest = 0  # a log that is read again and again from its beginning gets nowhere
         with self._news:
             while not arrived():
-                before = self._applied
-                if not self._news.wait_for(lambda: arrived() or self._applied != before, seconds):  # noqa: B023 - here
+                furthest = max(furthest, self._applied)
+                if not self._news.wait_for(lambda: arrived() or self._applied > furthest, seconds):  # noqa: B023 - here
                     raise KeysAwayError("The keys of people could not be read to their end; the broker may be away.")
 
     # On the tail's thread.

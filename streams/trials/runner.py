@@ -21,6 +21,7 @@ from schemas.events import TrialVerdict
 from streams.fleet.duty import DutyObserver, DutyThread
 from streams.learning.guard import is_learning
 from streams.learning.learner import BY as LEARNER
+from streams.learning.network_watch import BY as NETWORK_LEARNER
 from streams.results import timestamp
 from streams.rollouts import utc_now
 from streams.trials.decision import Act, Limits, Step, decide, tolerated_differences
@@ -143,7 +144,7 @@ class TrialRunner:
             return
         trial = record.trial
         stood = (self._clock() - dt.datetime.fromisoformat(trial.began_at)).total_seconds()
-        if trial.began_by == LEARNER and not is_learning(self._flags()):
+        if trial.began_by in {LEARNER, NETWORK_LEARNER} and not is_learning(self._flags()):
             self._withdraw(record, "learning_is_off", "feedback_learning was switched off.", Seen())
         elif trial.stage == "shadow":
             self._judge(record, trial, reader, stood)

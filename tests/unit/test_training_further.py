@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import msgspec
 import psutil
 import pytest
 
-from models.distilbert import BLEND_FILE, DistilbertModel
+from models.distilbert import LABELS_FILE, MODEL_FILE, TIER_FILE, TOKENIZER_FILE, DistilbertModel
 from models.release import read_release
 from models.taught_network import TAUGHT_FILE, Taught
 from models.training.assignment import Assignment
@@ -52,7 +53,9 @@ def assignment(owner: Path, out: Path, new: Sequence[Said], guessed: Sequence[Sa
         out=str(out),
         labels=LABELS,
         known=KNOWN,
-        new=tuple(new),
+        shown=tuple(new[::2]),
+        held_out=tuple(new[1::2]),
+        guessed_by_twin=tuple(guessed),
         guessed=tuple(guessed),
         taught=Taught(owner="0123456789ab", lessons=7, texts=("k1", "k2")),
         seed=0,
@@ -81,25 +84,38 @@ def test_what_is_better_on_corrections_that_its_twin_never_saw_becomes_a_release
 
 
 def test_it_says_whose_it_was_and_what_it_has_learnt_and_keeps_what_was_not_taught(owner: Path, tmp_path: Path) -> None:
-    task = assignment(owner, tmp_path / "out", corrected(owner))
+    theirs = shutil.copytree(owner, tmp_path / "theirs")
+    (theirs / TIER_FILE).write_text('{"accuracy": 0.5}')
+    task = assignment(theirs, tmp_path / "out", corrected(owner))
     assert Further(task, recipe=RECIPE).attempt().promoted
-    told = msgspec.json.decode((tmp_path / "out" / TAUGHT_FILE).read_bytes(), type=Taught)
-    assert told == task.taught
-    assert "song" not in (tmp_path / "out" / TAUGHT_FILE).read_text()
+    assert msgspec.json.decode((tmp_path / "out" / TAUGHT_FILE).read_bytes(), type=Taught) == task.taught
+    for name in (TIER_FILE, LABELS_FILE, TOKENIZER_FILE):
+        assert (tmp_path / "out" / name).read_bytes() == (theirs / name).read_bytes()
+    assert (tmp_path / "out" / MODEL_FILE).read_bytes() != (theirs / MODEL_FILE).read_bytes()
     assert read_release(tmp_path / "out").provenance.catalogue == read_release(owner).provenance.catalogue
-    assert (tmp_path / "out" / BLEND_FILE).is_file() == (owner / BLEND_FILE).is_file()
 
 
 def test_what_is_no_better_leaves_nothing_behind(owner: Path, tmp_path: Path) -> None:
-    right = [("where is my refund parcel", said(owner, ["where is my refund parcel"])[0])]
+    texts = ("where is my refund parcel", "where is my refund order")
+    right = list(zip(texts, said(owner, texts), strict=True))
     contest = Further(assignment(owner, tmp_path / "out", right), recipe=RECIPE).attempt()
     assert contest.code == "no_better"
-    assert not (tmp_path / "out").exists()
+    assert not list(tmp_path.iterdir())
+
+
+def test_too_few_to_keep_some_from_a_twin_are_not_learnt(owner: Path, tmp_path: Path) -> None:
+    contest = Further(assignment(owner, tmp_path / "out", corrected(owner)[:1]), recipe=RECIPE).attempt()
+    assert (contest.code, contest.texts) == ("no_better", 0)
 
 
 def test_another_process_comes_to_the_same(owner: Path, tmp_path: Path) -> None:
-    task = assignment(owner, tmp_path / "out", corrected(owner)[:2])
-    assert attempt_apart(task, goes_on=lambda: True) == Further(task).attempt()
+    here, there = (assignment(owner, tmp_path / name / "out", corrected(owner)) for name in ("here", "there"))
+    for name in ("here", "there"):
+        (tmp_path / name).mkdir()
+    ours, theirs = Further(here).attempt(), attempt_apart(there, goes_on=lambda: True)
+    assert theirs is not None
+    assert (theirs.code, theirs.texts, theirs.champion) == (ours.code, ours.texts, ours.champion)
+    assert len(list((tmp_path / "there").iterdir())) == ours.promoted
 
 
 def test_it_is_given_up_once_nobody_wants_to_know(owner: Path, tmp_path: Path) -> None:
@@ -107,9 +123,10 @@ def test_it_is_given_up_once_nobody_wants_to_know(owner: Path, tmp_path: Path) -
 
 
 def test_what_it_fails_at_is_said_and_no_text_with_it(owner: Path, tmp_path: Path) -> None:
-    missing = msgspec.structs.replace(assignment(owner, tmp_path / "out", ()), owner=str(tmp_path / "nowhere"))
-    with pytest.raises(UnavailableError, match=r"Training failed: an unexpected FileNotFoundError"):
+    missing = msgspec.structs.replace(endless(owner, tmp_path), owner=str(tmp_path / "nowhere"))
+    with pytest.raises(UnavailableError) as caught:
         attempt_apart(missing, goes_on=lambda: True)
+    assert str(caught.value) == "Training failed: an unexpected FileNotFoundError"
 
 
 def test_a_process_that_somebody_ends_is_told_of(owner: Path, tmp_path: Path) -> None:
@@ -138,7 +155,7 @@ def test_it_ends_with_the_process_that_asked(owner: Path, tmp_path: Path) -> Non
     )
     with subprocess.Popen([sys.executable, "-c", asks, str(tmp_path / "task.json")]) as asking:
         try:
-            wait_until(lambda: bool(_children(asking.pid)), "it has begun")
+            wait_until(lambda: len(list(tmp_path.iterdir())) > 1, "it has begun to learn")  # beside the task
             [training] = _children(asking.pid)
         finally:
             asking.kill()
@@ -148,7 +165,7 @@ def test_it_ends_with_the_process_that_asked(owner: Path, tmp_path: Path) -> Non
 def endless(owner: Path, folder: Path) -> Assignment:
     """Return more than can be learnt in the time of a test."""
     lots = tuple((f"play song {number}", 2) for number in range(200_000))
-    return assignment(owner, folder / "out", (), lots)
+    return assignment(owner, folder / "out", (("some song", 2), ("some music", 2)), lots)
 
 
 def _children(pid: int) -> list[int]:
