@@ -5,11 +5,9 @@ from __future__ import annotations
 import importlib.util
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pytest
 
 from models.catalogue import Catalogue, Intent
-from models.encoder import Encoder
 from models.learning.lessons import lesson_key
 from models.learning.material import Material
 from models.taught_network import Taught
@@ -18,13 +16,11 @@ from models.training.assigning import assign
 from models.training.assignment import Folders
 from schemas.errors import UnavailableError
 from schemas.events import Lesson
+from tests.kit.letters import Letters
 from tests.kit.word_release import write_release
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
-
-    import numpy.typing as npt
 
     from models.training.assignment import Assignment
 
@@ -37,20 +33,6 @@ CATALOGUE = Catalogue(
     out_of_scope=("a riddle",),
 )
 TRAFFIC = ("hello there", "hello you", "a refund for me", "refund it", "riddle", "Corrected since")
-
-
-class Letters(Encoder):
-    """Texts are near that have the same letters."""
-
-    def __init__(self) -> None:  # opens nothing
-        """Have nothing to load."""
-        self.precision = "fp32"
-
-    def embed(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
-        """Return shape (texts, 256), of length 1."""
-        counts = np.array([np.bincount(np.frombuffer(text.encode(), np.uint8), minlength=256) for text in texts])
-        rows: npt.NDArray[np.float32] = (counts / np.linalg.norm(counts, axis=1, keepdims=True)).astype(np.float32)
-        return rows
 
 
 def lesson(text: str, intent: str | None, revision: int) -> Lesson:
