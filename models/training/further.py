@@ -1,8 +1,8 @@
 """Teaches a network what people corrected since its owner trained it, and holds it against the one that serves.
 
 It always begins at the owner's network, so that what was forgotten is in nothing that is made later. Half of the
-corrections that the champion has not learnt are kept from a twin, which is asked about them and about what both know.
-If that is better by more than chance, another learns all of it, and that one is what may serve.
+corrections that the champion has not learnt are kept from a twin, which is asked about them and about what the champion
+has right. If it is better by more than chance, another learns all of it, and that one is what may serve.
 
 Training needs torch, which is large, and the processor for minutes: `models.training.apart` does this in a process of
 its own.
@@ -92,14 +92,14 @@ class Further:
     def _write(self, folder: Path, contest: Contest) -> Provenance:
         task = self._task
         self._train((*task.known, *task.shown, *task.held_out), task.guessed, folder)
-        (folder / TAUGHT_FILE).write_bytes(msgspec.json.encode(self._task.taught))
+        (folder / TAUGHT_FILE).write_bytes(msgspec.json.encode(task.taught))
         owners = read_release(self._owner).provenance
         return msgspec.structs.replace(
             owners,
             code=version("intentstream"),
-            base=self._task.taught.owner,
+            base=task.taught.owner,
             recipe={name: float(value) for name, value in msgspec.structs.asdict(self._recipe).items()},
-            seed=self._task.seed,
+            seed=task.seed,
             metrics=contest.metrics,
         )
 

@@ -19,13 +19,12 @@ from models.release import ZERO_SHOT, DamagedReleaseError
 from models.store import InvalidLocationError, StoreUnavailableError, fetch_file, push_release
 from models.zero_shot_release import MADE_FOR_FILE, MadeFor, check_made_for, make_zero_shot_release
 from schemas.errors import UnavailableError
-from schemas.events import Challenge, TrialVerdict
 from streams.fleet.duty import DutyObserver, DutyThread
+from streams.learning.audit import challenge_of
 from streams.learning.guard import is_learning
 from streams.learning.lesson_log import ReadLessons
 from streams.learning.tried import Tried
 from streams.release_log import TrialError
-from streams.results import timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -39,7 +38,7 @@ if TYPE_CHECKING:
     from models.learning.material import Material
     from models.training.learner import Attempt, HeadLearner
     from models.zero_shot import ZeroShotModel
-    from schemas.events import ModelRelease
+    from schemas.events import Challenge, ModelRelease, TrialVerdict
     from streams.fleet.duty import Term
     from streams.fleet.election import Election
     from streams.learning.network_watch import NetworkWatch
@@ -220,19 +219,14 @@ class HeadLearning:
         revision = max(lessons.revision, pupil.learnt)  # the newest may be what was forgotten
         self._observer.head_challenged(contest.code, seconds)
         _log.info("head_challenged", code=contest.code, p_value=contest.p_value, seconds=round(seconds, 1))
-        challenge = Challenge(
-            code=contest.code,
-            reason=contest.reason,
+        challenge = challenge_of(
+            contest,
+            model=ZERO_SHOT,
             catalogue=pupil.catalogue.digest,
             lessons=revision,
             corrections=len(attempt.material.lessons),
             traffic=len(attempt.material.traffic),
-            texts=contest.texts,
-            champion=contest.champion,
-            challenger=contest.challenger,
-            p_value=contest.p_value,
-            judged_by=self._worker_id,
-            judged_at=timestamp(time.time()),
+            worker_id=self._worker_id,
         )
         if attempt.model is not None:
             self._made = revision, attempt.material

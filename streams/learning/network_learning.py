@@ -6,7 +6,6 @@ and goes the way of any release.
 
 from __future__ import annotations
 
-import importlib.util
 import time
 from typing import TYPE_CHECKING, Protocol
 
@@ -16,7 +15,8 @@ from health.logs import describe_fault
 from models.learning.material import forgotten, learnable
 from models.release import DISTILBERT, DamagedReleaseError
 from models.store import InvalidLocationError, StoreUnavailableError
-from schemas.errors import IntentStreamError
+from models.torch_extra import require_torch
+from schemas.errors import IntentStreamError, UnavailableError
 from streams.fleet.duty import DutyObserver, DutyThread
 from streams.learning.guard import is_learning, may_be_on
 from streams.learning.lesson_log import ReadLessons
@@ -126,8 +126,10 @@ class NetworkLearning:
         """Become a candidate, on a thread that keeps no process from ending, if this machine can teach."""
         if not self._after:
             return
-        if missing := [name for name in ("torch", "transformers") if importlib.util.find_spec(name) is None]:
-            _log.info("network_not_taught_here", missing=missing)
+        try:
+            require_torch("Teaching the fine-tuned network", "train")
+        except UnavailableError as missing:
+            _log.info("network_not_taught_here", reason=str(missing))
             return
         self._thread.start()
 

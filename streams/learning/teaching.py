@@ -7,7 +7,6 @@ serves still, nothing else is tried, and all that it has learnt is remembered.
 from __future__ import annotations
 
 import tempfile
-import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -22,10 +21,9 @@ from models.release import DISTILBERT
 from models.store import fetch_release, prune, push_release
 from models.training.assignment import Folders
 from schemas.errors import UnavailableError
-from schemas.events import Challenge
+from streams.learning.audit import challenge_of
 from streams.learning.network_watch import BY
 from streams.release_log import TrialError
-from streams.results import timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,7 +31,7 @@ if TYPE_CHECKING:
     from models.learning.lessons import Lessons
     from models.training.assignment import Assignment
     from models.training.contest import Contest
-    from schemas.events import ModelRelease
+    from schemas.events import Challenge, ModelRelease
     from streams.fleet.duty import Term
     from streams.learning.learner import Pupil
     from streams.learning.lesson_log import ReadLessons
@@ -139,8 +137,16 @@ class Teaching:
             contest = self._try(assignment, goes_on) if goes_on() else None
             if contest is None:
                 return None
-            challenge = self._challenge(contest, assignment, pupil)
-            return self._release(out, challenge, goes_on) if contest.promoted else challenge
+            challenge = challenge_of(
+                contest,
+                model=DISTILBERT,
+                catalogue=pupil.catalogue.digest,
+                lessons=assignment.taught.lessons,
+                corrections=len(texts),
+                traffic=assignment.taught.traffic,
+                worker_id=self._worker_id,
+            )
+            return self._release(out, challenge, goes_on, term) if contest.promoted else challenge
 
     def _fetch(self, record: ModelRelease) -> Path:
         return fetch_release(record.location, record.sha256, self._place.fetched, max_bytes=self._place.max_bytes)
@@ -157,36 +163,21 @@ class Teaching:
             threads=self._place.threads,
         )
 
-    def _challenge(self, contest: Contest, assignment: Assignment, pupil: Pupil) -> Challenge:
-        return Challenge(
-            model=DISTILBERT,
-            code=contest.code,
-            reason=contest.reason,
-            catalogue=pupil.catalogue.digest,
-            lessons=assignment.taught.lessons,
-            corrections=len(assignment.taught.texts),
-            traffic=assignment.taught.traffic,
-            texts=contest.texts,
-            champion=contest.champion,
-            challenger=contest.challenger,
-            p_value=contest.p_value,
-            judged_by=self._worker_id,
-            judged_at=timestamp(time.time()),
-        )
-
-    def _release(self, folder: Path, challenge: Challenge, goes_on: Callable[[float], bool]) -> Challenge | None:
+    def _release(
+        self, folder: Path, challenge: Challenge, goes_on: Callable[[float], bool], term: Term
+    ) -> Challenge | None:
         """Have a network tried, or served; return the challenge with its release, or None where nobody wants it now."""
-        pushed = None
+        pushed = announced = None
         while goes_on(_LOOK_SECONDS):
             if self._tried_now() is not None:
                 continue  # one at a time
             try:
                 pushed = pushed or push_release(folder, self._place.store)
-                release = self._acts.announce(*pushed, by=BY, reason=challenge.reason).release
+                announced = announced or self._acts.announce(*pushed, by=BY, reason=challenge.reason)
                 begin = self._acts.promote if self._at_once else self._acts.shadow
-                begin(DISTILBERT, release, by=BY, reason=challenge.reason)
-                return msgspec.structs.replace(challenge, release=release)
+                begin(DISTILBERT, announced.release, by=BY, reason=challenge.reason)
+                return msgspec.structs.replace(challenge, release=announced.release)
             except (UnavailableError, ConflictError, TrialError) as error:
                 _log.warning("network_not_released", reason=str(error), again_seconds=_RETRY_SECONDS)
-                time.sleep(_RETRY_SECONDS)
+                term.ending.wait(_RETRY_SECONDS)
         return None

@@ -13,6 +13,7 @@ from streams.reader import TopicReader
 from streams.topics import CORRECTIONS_AUDIT, RESULTS
 from tests.kit.brokers import create_our_topics, running_broker
 from tests.kit.command import run_command
+from tests.kit.gift_shop import CORRECTIONS, DAYS, SHOP
 from tests.kit.load import publish, utterances
 from tests.kit.waiting import wait_until
 from tests.kit.worker import WorkerProcess
@@ -21,22 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-SHOP = """
-name: shop
-intents:
-  - name: order_status
-    examples: [where is my parcel, track my order, when will it come, has my order shipped, did you send it]
-  - name: gift_wrapping
-    examples: [please wrap it as a gift, can i have gift paper, wrap it for a birthday, put a ribbon around it]
-  - name: opening_hours
-    examples: [when do you open, are you open on sunday, what are your hours, how late can i come]
-"""
-DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 ENOUGH = 14
-CORRECTIONS = [
-    *(f"is somebody wrapping gifts on {day}" for day in DAYS),
-    *(f"gift paper and ribbon desk {day} evening" for day in DAYS),
-]
 CALM = [f"{what} {when}" for what in ("please wrap it as a gift", "track my order") for when in DAYS]
 TRAFFIC = 30
 SHADOWED = 20

@@ -15,6 +15,7 @@ from streams.reader import TopicReader
 from streams.topics import CORRECTIONS_AUDIT
 from tests.kit.brokers import create_our_topics, running_broker
 from tests.kit.command import run_command
+from tests.kit.gift_shop import CORRECTIONS, DAYS, SHOP
 from tests.kit.load import publish, utterances
 from tests.kit.waiting import wait_until
 from tests.kit.worker import WorkerProcess
@@ -26,22 +27,7 @@ if TYPE_CHECKING:
 pytest.importorskip("torch", reason="needs the extra `train`: `uv sync --extra train`")
 pytestmark = [pytest.mark.train, pytest.mark.timeout(900)]
 
-SHOP = """
-name: shop
-intents:
-  - name: order_status
-    examples: [where is my parcel, track my order, when will it come, has my order shipped, did you send it]
-  - name: gift_wrapping
-    examples: [please wrap it as a gift, can i have gift paper, wrap it for a birthday, put a ribbon around it]
-  - name: opening_hours
-    examples: [when do you open, are you open on sunday, what are your hours, how late can i come]
-"""
-DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
-CORRECTIONS = [
-    *(f"is somebody wrapping gifts on {day}" for day in DAYS),
-    *(f"gift paper and ribbon desk {day} evening" for day in DAYS),
-    *(f"gift wrapping {day} morning" for day in DAYS),
-]
+CORRECTED = [*CORRECTIONS, *(f"gift wrapping {day} morning" for day in DAYS)]
 TRAFFIC = [
     f"{said} {last}"
     for said in ("where is my parcel", "track my order", "wrap it as a gift", "a ribbon around it", "when do you open")
@@ -58,7 +44,7 @@ class Shop:
         self._catalogue = folder / "shop.yaml"
 
     def correct(self) -> None:
-        for number, text in enumerate(CORRECTIONS):
+        for number, text in enumerate(CORRECTED):
             said = {"utterance_id": f"u{number}", "person_id": f"p{number}", "text": text, "intent": "opening_hours"}
             assert self.worker.post("/api/v1/feedback", said)[0] == 201
 
@@ -103,7 +89,7 @@ def shop(tmp_path: Path) -> Iterator[Shop]:
             MODELS__CATALOGUE=tmp_path / "shop.yaml",
             MODELS__STORE=tmp_path / "store",
             LEARNING__RETRAIN_AFTER=1_000,
-            LEARNING__FINE_TUNE_AFTER=len(CORRECTIONS),
+            LEARNING__FINE_TUNE_AFTER=len(CORRECTED),
             LEARNING__RELEASE_BY="at_once",
         )
         with worker:
@@ -117,7 +103,7 @@ def test_a_network_that_was_taught_serves_until_what_it_learnt_is_forgotten(shop
     shop.wait_until_serving(owner)
     shop.correct()
     wait_until(
-        lambda: shop.worker.metric("intentstream_corrections_revision") == len(CORRECTIONS),
+        lambda: shop.worker.metric("intentstream_corrections_revision") == len(CORRECTED),
         "all are learnt",
         also=lambda: shop.worker.log[-6_000:],
     )
@@ -131,7 +117,7 @@ def test_a_network_that_was_taught_serves_until_what_it_learnt_is_forgotten(shop
     )
     [challenge] = shop.challenges()
     assert challenge["code"] == "better", challenge["reason"]
-    assert (challenge["corrections"], challenge["lessons"]) == (len(CORRECTIONS), len(CORRECTIONS))
+    assert (challenge["corrections"], challenge["lessons"]) == (len(CORRECTED), len(CORRECTED))
     shop.wait_until_serving(challenge["release"])
     assert shop.worker.metric("intentstream_network_challenges_total") == 1
     shop.command("feedback", "forget", "--user", "p1", "--reason", "a test")

@@ -2,50 +2,57 @@
 
 from __future__ import annotations
 
-import threading
-import time
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import pytest
 
 from streams.privacy.key_log import KeyFollower
 from streams.privacy.parts import KeysAwayError
 
-RECORDS = 12
-PATIENCE_SECONDS = 2.0
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
-class Tail:
-    """A tail that has come so far."""
+class Arrivals:
+    """A condition under which, each time somebody waits, the log is read up to the next of these offsets."""
 
-    reached = 0
+    def __init__(self, follower: KeyFollower, *offsets: int) -> None:
+        self._follower = follower
+        self._offsets = list(offsets)
+        self.waits = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def wait_for(self, happened: Callable[[], bool], _seconds: float) -> bool:
+        self.waits += 1
+        if self._offsets:
+            self._follower._applied = self._offsets.pop(0)
+        return happened()
 
 
 @pytest.fixture
-def tail() -> Tail:
-    return Tail()
-
-
-@pytest.fixture
-def follower(tail: Tail) -> KeyFollower:
+def follower() -> KeyFollower:
     nobody = cast("Any", None)
-    made = KeyFollower(nobody, new_consumer=nobody, admin=nobody, topic="keys", observer=nobody)
-    made._tail = cast("Any", tail)
-    return made
+    return KeyFollower(nobody, new_consumer=nobody, admin=nobody, topic="keys", observer=nobody)
 
 
-def test_it_waits_longer_than_its_patience_as_long_as_keys_come(follower: KeyFollower, tail: Tail) -> None:
-    def come() -> None:
-        for offset in range(1, RECORDS + 1):
-            time.sleep(PATIENCE_SECONDS / 10)
-            tail.reached = offset
-            follower.came([], at_end=False)
-
-    threading.Thread(target=come, daemon=True).start()
-    follower.wait_until_applied(RECORDS, PATIENCE_SECONDS)
-    assert follower.applied == RECORDS
+def read_to(follower: KeyFollower, *offsets: int) -> Arrivals:
+    arrivals = Arrivals(follower, *offsets)
+    follower._news = cast("Any", arrivals)
+    return arrivals
 
 
-def test_it_says_that_the_broker_may_be_away_once_none_comes(follower: KeyFollower) -> None:
+def test_it_waits_anew_for_each_key_that_comes(follower: KeyFollower) -> None:
+    arrivals = read_to(follower, *range(1, 13))
+    follower.wait_until_applied(12)
+    assert arrivals.waits == 12
+
+
+@pytest.mark.parametrize("offsets", [(), (5,), (5, 0, 3)], ids=["none comes", "no more come", "it begins anew"])
+def test_it_says_that_the_broker_may_be_away_once_none_comes(follower: KeyFollower, offsets: tuple[int, ...]) -> None:
+    read_to(follower, *offsets)
     with pytest.raises(KeysAwayError, match="the broker may be away"):
-        follower.wait_until_applied(1, 0.1)
+        follower.wait_until_applied(12)
